@@ -1,0 +1,118 @@
+#include "process/feed.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "posix/signals.h"
+
+#include <cerrno>
+
+namespace exec::inline v0::process {
+namespace {
+
+// VEOF of a fresh terminal: at the start of a line it is the end of input.
+constexpr bytes_view end_of_transmission{"\x04", 1};
+
+}  // namespace
+
+void feed::prepare(std::size_t bound) {
+    streamed_ = true;
+    bound_ = bound;
+}
+
+void feed::open(posix::fd to, bytes_view fixed, bool streamed, std::size_t bound, bool terminal) {
+    to_ = std::move(to);
+    fixed_ = fixed;
+    terminal_ = terminal;
+    if (streamed) {
+        prepare(bound);
+    } else {
+        ending_ = true;
+    }
+}
+
+std::size_t feed::push(bytes_view bytes) {
+    const std::lock_guard hold(guard_);
+    if (!streamed_) return 0;
+    if (deaf_ || ending_) return bytes.size();
+    const auto waiting = queue_.size() - written_;
+    const auto take = (std::min)(bytes.size(), bound_ - (std::min)(bound_, waiting));
+    if (written_ != 0 && written_ >= waiting) {  // at least half is gone: the move costs less than it frees
+        queue_.erase(0, written_);
+        written_ = 0;
+    }
+    queue_.append(bytes.substr(0, take));
+    if (take < bytes.size()) owes_room_ = true;
+    return take;
+}
+
+void feed::finish_input() {
+    const std::lock_guard hold(guard_);
+    ending_ = true;
+}
+
+bool feed::room() {
+    const std::lock_guard hold(guard_);
+    if (!owes_room_ || (!deaf_ && queue_.size() - written_ >= bound_)) return false;
+    return std::exchange(owes_room_, false);
+}
+
+void feed::close() noexcept {
+    const std::lock_guard hold(guard_);
+    deaf_ = true;
+    queue_ = {};
+    written_ = 0;
+    to_.reset();
+}
+
+feed::state feed::flush() {
+    if (!to_) return state::closed;
+    const auto then = streamed_ ? write_queued() : write_fixed();
+    if (then == state::closed) close();
+    return then;
+}
+
+feed::state feed::write_fixed() {
+    while (!fixed_.empty()) {
+        const auto wrote = write_some(fixed_);
+        if (wrote < 0) return state::closed;
+        if (wrote == 0) return state::full;
+        fixed_.remove_prefix(static_cast<std::size_t>(wrote));
+    }
+    return end_of_input();
+}
+
+feed::state feed::write_queued() {
+    const std::lock_guard hold(guard_);
+    while (written_ < queue_.size()) {
+        const auto wrote = write_some(bytes_view(queue_).substr(written_));
+        if (wrote < 0) return state::closed;
+        if (wrote == 0) return state::full;
+        written_ += static_cast<std::size_t>(wrote);
+    }
+    queue_.clear();
+    written_ = 0;
+    return ending_ ? end_of_input() : state::empty;
+}
+
+feed::state feed::end_of_input() {
+    if (!terminal_) return state::closed;
+    // A terminal has no end that could be closed while its output is wanted: the end is typed. In the middle of a line the
+    // first one only hands that line over.
+    const auto before = taken_;
+    if (ends_to_type_ == 0) ends_to_type_ = inside_line_ ? 2 : 1;
+    std::ptrdiff_t typed = 1;
+    while (ends_to_type_ > 0 && (typed = write_some(end_of_transmission)) > 0) --ends_to_type_;
+    taken_ = before;
+    return typed == 0 ? state::full : state::closed;
+}
+
+std::ptrdiff_t feed::write_some(bytes_view bytes) {
+    const auto wrote = posix::write_no_sigpipe(to_.get(), bytes);
+    taken_ += wrote.bytes;
+    if (wrote.bytes > 0) inside_line_ = bytes[wrote.bytes - 1] != '\n' && bytes[wrote.bytes - 1] != '\r';
+    if (wrote.error == 0) return static_cast<std::ptrdiff_t>(wrote.bytes);
+    return wrote.error == EAGAIN ? 0 : -1;
+}
+
+}  // namespace exec::inline v0::process

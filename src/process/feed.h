@@ -1,0 +1,71 @@
+// feed: what a child is given on its descriptor 0.
+//
+// Bytes known in advance are written from where they lie; streamed ones wait in a bounded queue. A child that stopped
+// reading is no error: what comes after is taken and dropped, so that no writer waits for it.
+// Threads: push and finish_input from any; the rest from the one that drives the run.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <mutex>
+#include <string>
+
+#include "exec/bytes.h"
+
+#include "posix/fd.h"
+
+namespace exec::inline v0::process {
+
+class feed {
+   public:
+    enum class state : std::uint8_t {
+        full,    // the pipe is full and there is more to write
+        empty,   // everything so far was written
+        closed,  // the end was given, or the child stopped reading
+    };
+
+    feed() noexcept = default;
+    // `fixed` must stay where it is; empty and `streamed` for a queue of at most `bound` bytes.
+    void open(posix::fd to, bytes_view fixed, bool streamed, std::size_t bound, bool terminal);
+    // A streamed feed takes bytes before it is opened, up to `bound`.
+    void prepare(std::size_t bound);
+
+    // How many bytes were taken; after fewer than given, room() says when to go on.
+    std::size_t push(bytes_view bytes);
+    void finish_input();
+
+    // Writes what the pipe takes.
+    state flush();
+    // True once after each short push, as soon as there is room.
+    bool room();
+    bool is_open() const noexcept { return static_cast<bool>(to_); }
+    int fd() const noexcept { return to_.get(); }
+    // No more will be written. Later pushes are taken and dropped.
+    void close() noexcept;
+    std::uint64_t taken() const noexcept { return taken_; }
+
+   private:
+    state write_fixed();
+    state write_queued();
+    // How many of `bytes` the kernel took; -1 = the reader is gone.
+    std::ptrdiff_t write_some(bytes_view bytes);
+    state end_of_input();
+
+    posix::fd to_{};
+    bytes_view fixed_{};
+    std::uint64_t taken_ = 0;
+    bool terminal_ = false;
+    bool inside_line_ = false;  // of a terminal: the last byte did not end one
+    int ends_to_type_ = 0;
+    bool streamed_ = false;
+
+    std::mutex guard_{};  // of what follows
+    std::string queue_{};
+    std::size_t written_ = 0;  // of the queue's front
+    std::size_t bound_ = 0;
+    bool ending_ = false;  // the end follows what is queued
+    bool deaf_ = false;    // nobody reads any more
+    bool owes_room_ = false;
+};
+
+}  // namespace exec::inline v0::process
