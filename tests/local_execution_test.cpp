@@ -241,6 +241,26 @@ TEST_CASE("execution: assigned over, the command before is dropped") {
     host.on().shutdown(20s);
 }
 
+TEST_CASE("execution: over, it may be destroyed on any thread, whatever the command was fed") {
+    const test::process_guard nothing_left;
+    local_host host;
+    // More than a pipe holds, so that the loop has to watch it; taken to the end, or not.
+    for (const char* script : {"exec cat >/dev/null", "head -c 1 >/dev/null; sleep 0.05"}) {
+        for (const bool terminal : {false, true}) {
+            CAPTURE(script);
+            CAPTURE(terminal);
+            auto what = sh(script);
+            what.in = exec::input::bytes(std::string(3'000'000, '\n'));
+            if (terminal) what.terminal = exec::terminal_size{};
+            heard to;
+            auto handle = host.start(what, {}, to);
+            host.finish(to);
+            std::thread([&handle] { handle.detach(); }).join();  // the last claim; a drop would leave one to the loop
+            CHECK(to.outcome().ok());
+        }
+    }
+}
+
 TEST_CASE("execution: stopped twice, the grace can only get shorter") {
     const test::process_guard nothing_left;
     local_host host;

@@ -343,6 +343,7 @@ TEST_CASE("stopping: a grandchild that never stops speaking is bounded, and the 
     local_host host;
     exec::limits within;
     within.drain_max = 300ms;
+    within.consumer_timeout = 300ms;  // the time in the blocking run's callbacks
     within.out.cap = 1000;
     for (const drive how : both_drives) {
         INFO(test::name_of(how));

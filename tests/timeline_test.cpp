@@ -430,6 +430,34 @@ TEST_CASE("timeline: a pause stops both drain clocks, also one that began before
     CHECK(model.cause() == stop_reason::nobody);
 }
 
+TEST_CASE("timeline: however often it pauses, an observer holds the drain no longer than consumer_timeout in all") {
+    timeline model(with(small(), &limits::consumer_timeout, 500), at(0));
+    model.exited(at(100));
+    // A writer that never ends: one millisecond of reading, fifty of the observer.
+    int now = 100;
+    while (now < 2000) {
+        model.activity(at(now));
+        if (model.next(at(now)) == action::cut) break;
+        model.pause(at(now));
+        if (model.next(at(now)) == action::cut) break;
+        model.resume(at(now += 50));
+        now += 1;
+    }
+    CHECK(now >= 100 + 500);
+    CHECK(now <= 100 + 300 + 500 + 51);  // exit, drain_max, consumer_timeout, one turn
+    CHECK(model.over());
+
+    timeline held(with(small(), &limits::consumer_timeout, 500), at(0));
+    held.exited(at(100));
+    held.pause(at(150));
+    held.resume(at(550));  // 400 of the 500 are used up
+    held.activity(at(550));
+    held.pause(at(600));
+    CHECK(held.wake() == at(900));
+    CHECK(held.next(at(900)) == action::cut);
+    CHECK(held.cause() == stop_reason::consumer);
+}
+
 TEST_CASE("timeline: an observer that holds the output of a running command too long ends it") {
     timeline model(with(small(), &limits::consumer_timeout, 200), at(0));
     model.pause(at(100));
@@ -617,6 +645,9 @@ class random_run {
     void check_bounds() {
         if (exited_) {
             CHECK(now_ - exited_at_ <= within_.drain_max + held_after_exit_);
+            if (within_.consumer_timeout != unlimited) {
+                CHECK(now_ - exited_at_ <= within_.drain_max + within_.consumer_timeout);
+            }
         } else {
             CHECK(now_ - stopped_at_ <= within_.stop.grace + timeline::unreaped_after);
         }

@@ -58,7 +58,8 @@ class timeline {
         if (paused_since_ == never) return;
         quiet_since_ = saturating_add(quiet_since_, held(now));
         if (phase_ == phase::draining)
-            drain_end_ = saturating_add(drain_end_, now - (std::max)(paused_since_, exited_));
+            drain_end_ =
+                (std::min)(saturating_add(drain_end_, now - (std::max)(paused_since_, exited_)), longest_drain_);
         paused_since_ = never;
     }
     constexpr bool paused() const noexcept { return paused_since_ != never; }
@@ -91,6 +92,7 @@ class timeline {
         exited_ = now;
         quiet_since_ = now;
         drain_end_ = saturating_add(now, drain_max_);
+        longest_drain_ = saturating_add(drain_end_, consumer_timeout_);
         if (stopped_by_its_caller()) cut_ = drain_end_;
     }
     // Every stream is at its end. Over at once if the leader has ended.
@@ -190,8 +192,11 @@ class timeline {
         return cause_ == stop_reason::cancelled || cause_ == stop_reason::observer_failed ||
                cause_ == stop_reason::shutdown;
     }
-    // When an observer that holds the output is given up.
-    constexpr time_point held_until() const noexcept { return saturating_add(paused_since_, consumer_timeout_); }
+    // When an observer that holds the output is given up. In the drain all pauses together may take no longer than one:
+    // an observer that is slow again and again may meet a writer that never ends.
+    constexpr time_point held_until() const noexcept {
+        return paused() ? (std::min)(saturating_add(paused_since_, consumer_timeout_), longest_drain_) : never;
+    }
     // A paused observer is owed what the pipe holds, until it is given up.
     constexpr time_point drain_ends() const noexcept {
         const auto end = paused() ? held_until() : (std::min)(drain_end_, saturating_add(quiet_since_, drain_idle_));
@@ -215,6 +220,7 @@ class timeline {
     time_point give_up_ = never;
     time_point exited_ = never;
     time_point drain_end_ = never;
+    time_point longest_drain_ = never;
     time_point cut_ = never;
     stop_reason cause_ = stop_reason::nobody;
     phase phase_ = phase::running;

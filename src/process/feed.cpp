@@ -67,9 +67,7 @@ void feed::close() noexcept {
 
 feed::state feed::flush() {
     if (!to_) return state::closed;
-    const auto then = streamed_ ? write_queued() : write_fixed();
-    if (then == state::closed) close();
-    return then;
+    return streamed_ ? write_queued() : write_fixed();
 }
 
 feed::state feed::write_fixed() {

@@ -21,7 +21,7 @@ class feed {
     enum class state : std::uint8_t {
         full,    // the pipe is full and there is more to write
         empty,   // everything so far was written
-        closed,  // the end was given, or the child stopped reading
+        closed,  // the end was given, or the child stopped reading: whoever watches fd() forgets it, then close()
     };
 
     feed() noexcept = default;

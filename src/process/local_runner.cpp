@@ -33,7 +33,7 @@ capabilities of_this_host(const local_options& options, bool has_loop) {
     can.cwd = !plain;
     can.signals = true;
     can.kills_group = true;
-    can.cgroup = !options.cgroup.empty();
+    can.cgroup = !options.cgroup.empty() && !plain;
     can.pid_namespace = options.pid_namespace && !plain;
     can.stops_orphans = options.spawning_thread_stays && !plain;
     can.leaves_orphans = true;
