@@ -2,13 +2,14 @@
 // that nothing is left over.
 #pragma once
 
-#include <doctest/doctest.h>
 #include <dirent.h>
+#include <doctest/doctest.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <exec/result.h>
 #include <array>
 #include <cerrno>
 #include <csignal>
@@ -16,7 +17,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <exception>
-#include <exec/result.h>
 #include <functional>
 #include <map>
 #include <sstream>
@@ -39,7 +39,8 @@ inline std::string read_all(const std::string& path) {
     std::string text;
     const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
     char part[4096];
-    for (ssize_t size; file >= 0 && (size = ::read(file, part, sizeof part)) > 0;) text.append(part, static_cast<std::size_t>(size));
+    for (ssize_t size; file >= 0 && (size = ::read(file, part, sizeof part)) > 0;)
+        text.append(part, static_cast<std::size_t>(size));
     if (file >= 0) ::close(file);
     return text;
 }
@@ -87,7 +88,8 @@ inline std::string in_other_host(const std::function<std::string()>& body) {
     ::close(answer);
     std::string wrong;
     char part[4096];
-    for (ssize_t size; (size = ::read(ends[0], part, sizeof part)) > 0;) wrong.append(part, static_cast<std::size_t>(size));
+    for (ssize_t size; (size = ::read(ends[0], part, sizeof part)) > 0;)
+        wrong.append(part, static_cast<std::size_t>(size));
     ::close(ends[0]);
     int status = 0;
     ::waitpid(host, &status, 0);
@@ -112,7 +114,8 @@ inline std::string describe(const exec::failure& why) {
 // The words of a child, kept for as long as the request that points to them.
 class command {
    public:
-    command(std::string program, std::vector<std::string> words) : program_(std::move(program)), words_(std::move(words)) {
+    command(std::string program, std::vector<std::string> words)
+        : program_(std::move(program)), words_(std::move(words)) {
         words_.insert(words_.begin(), program_);
         for (auto& word : words_) argv_.push_back(word.data());
         argv_.push_back(nullptr);

@@ -5,8 +5,8 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
-#include <algorithm>
 #include <exec/error.h>
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -24,7 +24,8 @@ namespace {
 // A command in a namespace, its output and its init.
 class confined {
    public:
-    confined(const std::vector<std::string>& words, rung how, const std::function<void(spawn_request&)>& change = nullptr)
+    confined(const std::vector<std::string>& words, rung how,
+             const std::function<void(spawn_request&)>& change = nullptr)
         : command_(child_program(), words) {
         auto out = posix::make_pipe(posix::our_end::read);
         REQUIRE(out);
@@ -218,7 +219,8 @@ TEST_CASE("pid namespace: the init holds nothing of the host: no descriptor, no 
         CHECK(::readlink((at + "/cwd").c_str(), target, sizeof target) == 1);
         CHECK(std::string(target) == "/");
         CHECK(::access((at + "/fd/0").c_str(), F_OK) == 0);
-        for (int number = 1; number < 64; ++number) CHECK(::access((at + "/fd/" + std::to_string(number)).c_str(), F_OK) != 0);
+        for (int number = 1; number < 64; ++number)
+            CHECK(::access((at + "/fd/" + std::to_string(number)).c_str(), F_OK) != 0);
         CHECK(::getpgid(sleeper.child.pid) == sleeper.child.pid);
     });
 }
@@ -232,9 +234,12 @@ TEST_CASE("pid namespace: start failures are typed like any other, and no init i
         auto refused = process::spawn(missing.request, how);
         REQUIRE(!refused);
         CHECK(describe(refused.error()) == "program 2 /no/such/program");
-        CHECK(confined({"exit", "0"}, how, [](spawn_request& what) { what.out = 999; }).failed == "descriptors 9 standard output");
+        CHECK(confined({"exit", "0"}, how, [](spawn_request& what) { what.out = 999; }).failed ==
+              "descriptors 9 standard output");
         const process::limit_setting none{99, 1, 1};
-        CHECK(confined({"exit", "0"}, how, [&](spawn_request& what) { what.limits = {&none, 1}; }).failed == "limits 22 limit 99");
+        CHECK(confined({"exit", "0"}, how, [&](spawn_request& what) {
+                  what.limits = {&none, 1};
+              }).failed == "limits 22 limit 99");
         const posix::fd file(::open("/etc/passwd", O_PATH | O_CLOEXEC));
         CHECK(confined({"exit", "0"}, how, [&](spawn_request& what) { what.cwd = file.get(); }).failed == "cwd 20 ");
     });
@@ -252,7 +257,8 @@ TEST_CASE("pid namespace: without the right to make one, it is the containment t
               child.request.new_pid_namespace = true;
               for (const rung how : {rung::automatic, rung::clone3, rung::fork}) {
                   const auto refused = process::spawn(child.request, how);
-                  if (refused || describe(refused.error()) != "containment 1 pid namespace") return describe(refused.error());
+                  if (refused || describe(refused.error()) != "containment 1 pid namespace")
+                      return describe(refused.error());
               }
               return "";
           }) == "");
@@ -277,7 +283,8 @@ TEST_CASE("pid namespace: another user, and hosts that ignore SIGCHLD or filter 
           }) == "");
 }
 
-TEST_CASE("pid namespace: it ends with a host that asked for it, and asks the leader first if the signal is a polite one") {
+TEST_CASE(
+    "pid namespace: it ends with a host that asked for it, and asks the leader first if the signal is a polite one") {
     if (!may_make_namespaces()) return;
     for (const int signal : {SIGKILL, SIGTERM}) {
         auto alive = posix::make_pipe(posix::our_end::read);

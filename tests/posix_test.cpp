@@ -4,8 +4,8 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
-#include <cerrno>
 #include <exec/error.h>
+#include <cerrno>
 #include <string>
 #include <thread>
 #include <utility>
@@ -307,7 +307,8 @@ TEST_CASE("signals: a write reports what was taken, EAGAIN when nothing was, and
                       return -1;
                   };
                   const replaced_syscalls replaced(table);
-                  if (posix::write_no_sigpipe(pipe->write.get(), "x").error != EAGAIN || interruptions > 0) return "interrupted";
+                  if (posix::write_no_sigpipe(pipe->write.get(), "x").error != EAGAIN || interruptions > 0)
+                      return "interrupted";
                   return signal_state() == before ? "" : "the mask changed";
               }) == "");
     }

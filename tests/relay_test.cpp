@@ -48,7 +48,9 @@ struct inner_run final : execution::control {
         said += "resize:" + std::to_string(size.columns) + ' ';
         return {};
     }
-    void stop(milliseconds grace) override { said += grace == unlimited ? "stop " : "stop:" + std::to_string(grace.count()) + ' '; }
+    void stop(milliseconds grace) override {
+        said += grace == unlimited ? "stop " : "stop:" + std::to_string(grace.count()) + ' ';
+    }
     std::uint64_t id() const override { return 99; }
     void detach() override { said += "detach "; }
     void let_go() override { said += "let_go "; }
@@ -138,7 +140,9 @@ outcome exited(int code) {
 
 }  // namespace
 
-TEST_CASE("relay: a command that is started reaches the inner runner with what was changed meanwhile, and its calls come back") {
+TEST_CASE(
+    "relay: a command that is started reaches the inner runner with what was changed meanwhile, and its calls come "
+    "back") {
     fixture here;
     auto [handle, link] = here.made();
     CHECK(handle);
@@ -471,7 +475,8 @@ TEST_CASE("relay: on a loop of another thread every start is answered once, whoe
         std::atomic<int>& ended_;
         std::atomic<int>& destroyed_;
         int calls_ = 0;
-        counting(std::atomic<int>& ended_in, std::atomic<int>& destroyed_in) : ended_(ended_in), destroyed_(destroyed_in) {}
+        counting(std::atomic<int>& ended_in, std::atomic<int>& destroyed_in)
+            : ended_(ended_in), destroyed_(destroyed_in) {}
         ~counting() override {
             destroyed_ += calls_ <= 1 ? 1 : 1000;
             destroyed_.notify_all();

@@ -4,8 +4,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <cerrno>
 #include <exec/error.h>
+#include <cerrno>
 #include <string>
 #include <vector>
 

@@ -6,8 +6,8 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
-#include <atomic>
 #include <exec/error.h>
+#include <atomic>
 #include <fstream>
 #include <string>
 #include <thread>
@@ -117,7 +117,8 @@ TEST_CASE("spawn: a search goes on past what is missing or forbidden, and rememb
     on_each_rung(every_rung, [&](rung how) {
         const std::string program = child_program();
         command found(program, {"exit", "3"});
-        const std::vector<const char*> list{"/no/tool", "/etc/passwd/tool", forbidden.c_str(), program.c_str(), nullptr};
+        const std::vector<const char*> list{"/no/tool", "/etc/passwd/tool", forbidden.c_str(), program.c_str(),
+                                            nullptr};
         found.request.candidates = list.data();
         CHECK(run(found.request, how).end == "exit 3");
 
@@ -359,7 +360,8 @@ TEST_CASE("spawn: a container's filter on clone3 and pidfd_open does not keep ch
     for (const int answer : {EPERM, ENOSYS}) {
         CHECK(in_other_host([answer]() -> std::string {
                   const process::replaced_rungs forget(process::rungs_in_use());
-                  if (!refuse_syscall(SYS_clone3, answer) || !refuse_syscall(SYS_pidfd_open, answer)) return "no filter";
+                  if (!refuse_syscall(SYS_clone3, answer) || !refuse_syscall(SYS_pidfd_open, answer))
+                      return "no filter";
                   const auto said = run({"exit", "7"});
                   return said.used != rung::clone3 && said.end == "exit 7" ? "" : said.failed + name_of(said.used);
               }) == "");
@@ -446,7 +448,8 @@ TEST_CASE("spawn: a process that the host forked meanwhile does not hold up the 
                   {
                       const posix::replaced_syscalls replaced(table);
                       auto started = process::spawn(works.request, how);
-                      if (!started || describe(posix::wait_for_end(started->pidfd.get()).status) != "exit 7") wrong += "not started ";
+                      if (!started || describe(posix::wait_for_end(started->pidfd.get()).status) != "exit 7")
+                          wrong += "not started ";
                       ::kill(holder, SIGKILL);
                       auto missing = process::spawn(fails.request, how);
                       if (missing || !is(missing.error(), stage::program, ENOENT)) wrong += "not refused ";
@@ -520,7 +523,8 @@ TEST_CASE("spawn: many threads start children at once, and each hears of its own
         for (int t = 0; t < 4; ++t) {
             threads.emplace_back([&, t] {
                 for (int i = 0; i < 25; ++i) {
-                    if (run({"exit", std::to_string(10 * t + 1)}, how).end != "exit " + std::to_string(10 * t + 1)) ++wrong;
+                    if (run({"exit", std::to_string(10 * t + 1)}, how).end != "exit " + std::to_string(10 * t + 1))
+                        ++wrong;
                     const std::string mine = "/no/such/" + std::to_string(t);
                     command missing(mine, {});
                     auto started = process::spawn(missing.request, how);

@@ -109,16 +109,17 @@ TEST_CASE("spawn: and so it is where close_range is refused, in whatever words")
 }
 
 TEST_CASE("spawn: and where there is no /proc either") {
-    CHECK(in_other_host([]() -> std::string {
-              for (const int number : {3, 77, 900}) ::fcntl(2, F_DUPFD, number);
-              if (::unshare(CLONE_NEWNS) != 0) return "no mount namespace";
-              ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr);
-              if (::mount("none", "/proc", "tmpfs", 0, nullptr) != 0) return "no tmpfs";
-              if (!refuse_syscall(SYS_close_range, EPERM)) return "no filter";
-              command probe("/bin/bash", {"-c", "for i in 3 4 5 77 900; do { : >&$i; } 2>/dev/null && echo $i; done; :"});
-              const auto said = run(probe.request, rung::clone3);
-              return said.failed + said.out + (said.end == "exit 0" ? "" : said.end);
-          }) == "");
+    CHECK(
+        in_other_host([]() -> std::string {
+            for (const int number : {3, 77, 900}) ::fcntl(2, F_DUPFD, number);
+            if (::unshare(CLONE_NEWNS) != 0) return "no mount namespace";
+            ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr);
+            if (::mount("none", "/proc", "tmpfs", 0, nullptr) != 0) return "no tmpfs";
+            if (!refuse_syscall(SYS_close_range, EPERM)) return "no filter";
+            command probe("/bin/bash", {"-c", "for i in 3 4 5 77 900; do { : >&$i; } 2>/dev/null && echo $i; done; :"});
+            const auto said = run(probe.request, rung::clone3);
+            return said.failed + said.out + (said.end == "exit 0" ? "" : said.end);
+        }) == "");
 }
 
 TEST_CASE("spawn: a stream that was not given is /dev/null, and no stream is non-blocking") {
@@ -178,7 +179,8 @@ TEST_CASE("spawn: sources that are themselves 0, 1 or 2 arrive where they should
                       for (int i = 0; i < 3; ++i) {
                           wanted += std::to_string(i) + " file " + std::to_string(inode[chosen[i]]) + " blocking\n";
                       }
-                      if (text != wanted) return "arrangement " + std::to_string(arrangement) + ":\n" + text + "not\n" + wanted;
+                      if (text != wanted)
+                          return "arrangement " + std::to_string(arrangement) + ":\n" + text + "not\n" + wanted;
                   }
                   return "";
               }) == "");
@@ -191,8 +193,8 @@ TEST_CASE("spawn: a host that closed its own 0, 1 and 2 starts children like any
                   for (int i = 0; i < 3; ++i) ::close(i);
                   const auto said = run({"fds"}, how);
                   const auto all = listed(said.out);
-                  const bool right = all.size() == 3 && all.at(0).starts_with("null") && all.at(1).starts_with("pipe") &&
-                                     all.at(2).starts_with("pipe");
+                  const bool right = all.size() == 3 && all.at(0).starts_with("null") &&
+                                     all.at(1).starts_with("pipe") && all.at(2).starts_with("pipe");
                   return right ? "" : said.failed + said.out;
               }) == "");
     });
@@ -351,7 +353,9 @@ TEST_CASE("spawn: a user without groups has none of the host's") {
                   const gid_t mine[] = {0, 5};
                   if (::setgroups(2, mine) != 0) return "setgroups";
                   const auto said = run({"ids"}, how, [](spawn_request& what) { what.uid = 65534; });
-                  return said.out == "uid 65534 65534 65534\ngid 0 0 0\ngroups\nno_new_privs 0\n" ? "" : said.failed + said.out;
+                  return said.out == "uid 65534 65534 65534\ngid 0 0 0\ngroups\nno_new_privs 0\n"
+                             ? ""
+                             : said.failed + said.out;
               }) == "");
     });
 }
@@ -367,7 +371,8 @@ TEST_CASE("spawn: a child that becomes another user leaves the host dumpable") {
 
 TEST_CASE("spawn: no new privileges, and a signal at the parent's death, are the child's alone") {
     on_each_rung(able_rungs, [](rung how) {
-        CHECK(run({"ids"}, how, [](spawn_request& what) { what.no_new_privs = true; }).out.ends_with("no_new_privs 1\n"));
+        CHECK(
+            run({"ids"}, how, [](spawn_request& what) { what.no_new_privs = true; }).out.ends_with("no_new_privs 1\n"));
         CHECK(run({"parent-death"}, how, [](spawn_request& what) { what.parent_death_signal = SIGKILL; }).out == "9\n");
         CHECK(run({"parent-death"}, how, [](spawn_request& what) {
                   what.parent_death_signal = SIGTERM;

@@ -52,14 +52,17 @@ class recording_observer final : public observer {
         return flow::stop;
     }
     void on_gap(stream from, std::uint64_t at, std::uint64_t missing) override {
-        said_ += (from == stream::err ? "gap err " : "gap out ") + std::to_string(at) + ' ' + std::to_string(missing) + ", ";
+        said_ +=
+            (from == stream::err ? "gap err " : "gap out ") + std::to_string(at) + ' ' + std::to_string(missing) + ", ";
     }
     void on_room() override { said_ += "room, "; }
     flow on_heartbeat(milliseconds running) override {
         said_ += "beat " + std::to_string(running.count()) + ", ";
         return flow::pause;
     }
-    void on_done(result<outcome> how) override { said_ += how ? "done, " : "failed " + how.error().code.message() + ", "; }
+    void on_done(result<outcome> how) override {
+        said_ += how ? "done, " : "failed " + how.error().code.message() + ", ";
+    }
 
    private:
     std::string& said_;

@@ -319,7 +319,7 @@ class [[nodiscard]] relay {
     // The same for what starts in another way: a dispatcher, an attachment. `begin` is called at once or not at all; like
     // a runner's start it neither blocks nor calls back inside, and gives its execution.
     template <class Begin>
-        requires std::is_invocable_r_v<execution, Begin&, command, limits, std::unique_ptr<observer>>
+    requires std::is_invocable_r_v<execution, Begin&, command, limits, std::unique_ptr<observer>>
     bool start(Begin&& begin) {
         const auto state = std::move(state_);
         const bool done = state && state->start(state, begin);
@@ -349,8 +349,7 @@ inline relay::made relay::make(loop& on, command what, limits within, std::uniqu
     // Where there is no limit the loop still has to tell us of its own end.
     constexpr milliseconds for_ever = std::chrono::hours(24 * 365 * 100);
     const auto budget = (std::min)({within.start_timeout, until(within.deadline.value_or(never), on.now()), for_ever});
-    const auto state =
-        std::make_shared<detail::relayed>(on, std::move(what), std::move(within), std::move(tell));
+    const auto state = std::make_shared<detail::relayed>(on, std::move(what), std::move(within), std::move(tell));
     auto patience = on.after(budget, detail::relayed::visit(state));
     return {state->hand_out(state), relay(state, std::move(patience))};
 }

@@ -29,7 +29,7 @@ child_status status_from_wait(int word) noexcept;
 
 struct child_end {
     child_status status{};
-    rusage used{};  // of the child and what it waited for; zeros where the status was taken from us
+    rusage used{};       // of the child and what it waited for; zeros where the status was taken from us
     bool taken = false;  // somebody else reaped it: its pid and group id may be anybody's by now
 };
 

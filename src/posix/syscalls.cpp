@@ -17,9 +17,8 @@ namespace exec::inline v0::posix {
 namespace {
 
 constexpr syscalls kernel{
-    .open_at = [](int directory, const char* path, int flags, unsigned mode) {
-        return ::openat(directory, path, flags, mode);
-    },
+    .open_at = [](int directory, const char* path, int flags,
+                  unsigned mode) { return ::openat(directory, path, flags, mode); },
     .open_beneath =
         [](int directory, const char* path, int flags) {
             open_how how{};
@@ -39,9 +38,8 @@ constexpr syscalls kernel{
     .pipe2 = ::pipe2,
     .dup3 = ::dup3,
     .fcntl = [](int descriptor, int command, long argument) { return ::fcntl(descriptor, command, argument); },
-    .ioctl = [](int descriptor, unsigned long request, void* argument) {
-        return ::ioctl(descriptor, request, argument);
-    },
+    .ioctl = [](int descriptor, unsigned long request,
+                void* argument) { return ::ioctl(descriptor, request, argument); },
     .access_at = ::faccessat,
     .read_link_at = ::readlinkat,
     .unlink_at = ::unlinkat,
@@ -76,8 +74,7 @@ constexpr syscalls kernel{
     .take_signal = ::sigtimedwait,
     .disposition = [](int signal, struct sigaction* now) { return ::sigaction(signal, nullptr, now); },
 
-    .map = [](std::size_t size, int protection,
-              int flags) { return ::mmap(nullptr, size, protection, flags, -1, 0); },
+    .map = [](std::size_t size, int protection, int flags) { return ::mmap(nullptr, size, protection, flags, -1, 0); },
     .unmap = ::munmap,
     .random = ::getrandom,
 };

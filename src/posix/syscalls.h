@@ -40,7 +40,8 @@ struct syscalls {
     int (*make_directory_at)(int directory, const char* path, unsigned mode);
 
     // Children
-    int (*waitid)(int kind, int id, siginfo_t* info, int options, rusage* used);  // the raw call: it has a fifth argument
+    int (*waitid)(int kind, int id, siginfo_t* info, int options,
+                  rusage* used);  // the raw call: it has a fifth argument
     int (*pidfd_open)(pid_t pid, unsigned flags);
     int (*pidfd_send_signal)(int pidfd, int signal, siginfo_t* info, unsigned flags);
     int (*kill)(pid_t pid, int signal);

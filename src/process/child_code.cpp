@@ -153,8 +153,7 @@ EXEC_CHILD_CODE bool groups_are(const child_plan& plan, std::size_t count) noexc
 // wrappers change every thread of what they believe to be this process. Each is read back.
 EXEC_CHILD_CODE void change_credentials(const child_plan& plan) noexcept {
     if (plan.set_groups) {
-        const long done =
-            raw_syscall(SYS_setgroups, static_cast<long>(plan.group_count), raw_address(plan.groups));
+        const long done = raw_syscall(SYS_setgroups, static_cast<long>(plan.group_count), raw_address(plan.groups));
         if (done < 0) give_up(plan, step::groups, done, 0);
         const long count =
             raw_syscall(SYS_getgroups, static_cast<long>(plan.group_count + 1), raw_address(plan.groups_read));

@@ -30,7 +30,8 @@ EXEC_UNINSTRUMENTED __attribute__((always_inline)) inline long clone_in_place(lo
         "ud2\n"
         "1:"
         : "=a"(answer)
-        : "a"(number), "D"(first), "S"(second), "d"(third), "r"(fourth), "r"(fifth), [plan] "r"(plan), [enter] "r"(enter)
+        : "a"(number), "D"(first), "S"(second), "d"(third), "r"(fourth),
+          "r"(fifth), [plan] "r"(plan), [enter] "r"(enter)
         : "rcx", "r11", "cc", "memory");
     return answer;
 #elif defined(__aarch64__)
@@ -48,7 +49,8 @@ EXEC_UNINSTRUMENTED __attribute__((always_inline)) inline long clone_in_place(lo
         "brk #1\n"
         "1:"
         : "+r"(answer)
-        : "r"(which), "r"(argument2), "r"(argument3), "r"(argument4), "r"(argument5), [plan] "r"(plan), [enter] "r"(enter)
+        : "r"(which), "r"(argument2), "r"(argument3), "r"(argument4),
+          "r"(argument5), [plan] "r"(plan), [enter] "r"(enter)
         : "cc", "memory");
     return answer;
 #endif

@@ -65,7 +65,8 @@ EXEC_UNINSTRUMENTED __attribute__((always_inline)) inline void let_go_of_the_res
         leader_report report;
         int word = 0;
         long ended;
-        while ((ended = raw_syscall(SYS_wait4, -1, raw_address(&word), WNOHANG | __WALL, raw_address(&report.used))) > 0) {
+        while ((ended = raw_syscall(SYS_wait4, -1, raw_address(&word), WNOHANG | __WALL, raw_address(&report.used))) >
+               0) {
             if (ended != leader) continue;
             report.word = word;
             raw_syscall(SYS_write, tell, raw_address(&report), sizeof report);

@@ -48,7 +48,8 @@ int signal_leader(int init_pidfd, int signal) noexcept {
 std::optional<posix::child_end> look_leader(int leader) noexcept {
     leader_report report;
     const ssize_t size = posix::retry_interrupted([&] { return posix::sys().read(leader, &report, sizeof report); });
-    if (size == static_cast<ssize_t>(sizeof report)) return posix::child_end{posix::status_from_wait(report.word), report.used};
+    if (size == static_cast<ssize_t>(sizeof report))
+        return posix::child_end{posix::status_from_wait(report.word), report.used};
     if (size < 0 && errno == EAGAIN) return std::nullopt;
     return posix::child_end{};
 }

@@ -9,12 +9,12 @@
 // Code of the child: not instrumented in any way, because sanitizers, coverage and stack protectors keep their state in
 // memory that is the host's.
 #if defined(__clang__)
-#define EXEC_UNINSTRUMENTED                                                                              \
-    __attribute__((no_sanitize("address", "thread", "undefined", "memory"), no_sanitize("coverage"),     \
+#define EXEC_UNINSTRUMENTED                                                                          \
+    __attribute__((no_sanitize("address", "thread", "undefined", "memory"), no_sanitize("coverage"), \
                    disable_sanitizer_instrumentation, no_stack_protector, no_instrument_function))
 #else
-#define EXEC_UNINSTRUMENTED                                                                              \
-    __attribute__((no_sanitize("address,thread,undefined"), no_sanitize_coverage, no_stack_protector,    \
+#define EXEC_UNINSTRUMENTED                                                                           \
+    __attribute__((no_sanitize("address,thread,undefined"), no_sanitize_coverage, no_stack_protector, \
                    no_instrument_function, no_profile_instrument_function))
 #endif
 #define EXEC_CHILD_CODE EXEC_UNINSTRUMENTED __attribute__((noinline))

@@ -37,7 +37,7 @@ class candidate_list {
     std::array<char, inline_bytes> text_;
     std::array<const char*, inline_paths> few_;
     std::unique_ptr<char[]> long_text_{};
-    std::unique_ptr<const char*[]> many_{};
+    std::unique_ptr<const char* []> many_ {};
     const char** paths_ = nullptr;
 };
 

@@ -11,11 +11,11 @@
 namespace exec::inline v0::process {
 
 struct birth {
-    pid_t pid = -1;        // a process was made
-    int pidfd = -1;        // of it
-    int error = 0;         // none was made, and this is the errno; ENOSYS: this rung is not available here
+    pid_t pid = -1;               // a process was made
+    int pidfd = -1;               // of it
+    int error = 0;                // none was made, and this is the errno; ENOSYS: this rung is not available here
     const char* lacks = nullptr;  // what could not be had before; nullptr: it was the birth itself that failed
-    start_record told{};   // one was made, and this is what it said
+    start_record told{};          // one was made, and this is what it said
 };
 
 struct birth_options {

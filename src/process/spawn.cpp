@@ -59,7 +59,8 @@ std::uint64_t ignored_signals(int first) noexcept {
     std::uint64_t ignored = 0;
     for (int number = first; number <= highest_signal; ++number) {
         struct sigaction now {};
-        if (posix::sys().disposition(number, &now) == 0 && (now.sa_flags & SA_SIGINFO) == 0 && now.sa_handler == SIG_IGN) {
+        if (posix::sys().disposition(number, &now) == 0 && (now.sa_flags & SA_SIGINFO) == 0 &&
+            now.sa_handler == SIG_IGN) {
             ignored |= bit(number);
         }
     }
@@ -258,8 +259,9 @@ explanation explain_execute(const spawn_request& what, const start_record& told)
 }
 
 std::string name_of_limit(int resource) {
-    static constexpr const char* names[] = {"CPU",     "FSIZE",  "DATA", "STACK", "CORE",       "RSS",      "NPROC", "NOFILE",
-                                            "MEMLOCK", "AS",     "LOCKS", "SIGPENDING", "MSGQUEUE", "NICE", "RTPRIO", "RTTIME"};
+    static constexpr const char* names[] = {"CPU",      "FSIZE",  "DATA",    "STACK", "CORE",  "RSS",
+                                            "NPROC",    "NOFILE", "MEMLOCK", "AS",    "LOCKS", "SIGPENDING",
+                                            "MSGQUEUE", "NICE",   "RTPRIO",  "RTTIME"};
     static_assert(RLIMIT_NOFILE == 7 && RLIMIT_RTTIME == 15, "in the order of the kernel's numbers");
     if (resource < 0 || resource >= static_cast<int>(std::size(names))) return "limit " + std::to_string(resource);
     return std::string("RLIMIT_") + names[resource];
@@ -306,7 +308,9 @@ failure why_not_made(const spawn_request& what, const birth& made, rung forced) 
 
 const rungs& rungs_in_use() noexcept { return *active.load(std::memory_order_acquire); }
 
-replaced_rungs::replaced_rungs(const rungs& others) noexcept : before_(active.exchange(&others)) { forget_what_was_learned(); }
+replaced_rungs::replaced_rungs(const rungs& others) noexcept : before_(active.exchange(&others)) {
+    forget_what_was_learned();
+}
 replaced_rungs::~replaced_rungs() {
     active.store(before_);
     forget_what_was_learned();

@@ -72,10 +72,10 @@ struct spawn_request {
 };
 
 struct spawned {
-    pid_t pid = -1;         // of the child; with a pid namespace, of its init
-    posix::fd pidfd{};      // of the same process
+    pid_t pid = -1;     // of the child; with a pid namespace, of its init
+    posix::fd pidfd{};  // of the same process
     rung used = rung::automatic;
-    posix::fd leader{};     // pid namespace only: how the leader ends is read from here (namespace_init.h), non-blocking
+    posix::fd leader{};  // pid namespace only: how the leader ends is read from here (namespace_init.h), non-blocking
 };
 
 // Blocks until the child has executed; without bound where the program lies on a dead mount.

@@ -90,11 +90,12 @@ headers() {
 
 tests() {
   status=0
-  for source in tests/*_test.cpp examples/*.cpp bench/*.cpp tests/fuzz/*.cpp; do
+  for source in tests/*_test.cpp tests/hosts/*_test.cpp tests/fuzz/*.cpp examples/*.cpp bench/*.cpp; do
     [ -e "$source" ] || continue
-    name=$(basename "$source" .cpp)
-    grep -qE "(^|[ (])$name(\\.cpp)?([ )]|\$)" "$(dirname "$source")/CMakeLists.txt" && continue
-    echo "$source: not registered in $(dirname "$source")/CMakeLists.txt"
+    list=$(dirname "$source")/CMakeLists.txt
+    [ -e "$list" ] || list=tests/CMakeLists.txt
+    grep -qE "(^|[ (/])$(basename "$source" .cpp)(\\.cpp)?([ )]|\$)" "$list" && continue
+    echo "$source: not registered in $list"
     status=1
   done
   return $status
