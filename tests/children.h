@@ -28,6 +28,7 @@
 #include "posix/pipe.h"
 #include "process/rung.h"
 #include "process/spawn.h"
+#include "sanitizer.h"
 
 namespace test {
 
@@ -198,19 +199,11 @@ inline const char* name_of(rung how) {
     return names[static_cast<unsigned char>(how)];
 }
 
-#if defined(__SANITIZE_THREAD__)
-constexpr bool has_clone = false;
-#elif defined(__has_feature)
-constexpr bool has_clone = !__has_feature(thread_sanitizer);
-#else
-constexpr bool has_clone = true;
-#endif
-
 // Calls `body` for each rung that this build has.
 inline void on_each_rung(const std::vector<rung>& rungs, const std::function<void(rung)>& body) {
     for (const rung how : rungs) {
         CAPTURE(name_of(how));
-        if (how == rung::clone && !has_clone) {
+        if (how == rung::clone && thread_sanitizer) {
             MESSAGE("SKIP: ThreadSanitizer takes clone() with shared memory for a fork");
             continue;
         }

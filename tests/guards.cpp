@@ -4,8 +4,6 @@
 #include <charconv>
 #include <chrono>
 #include <cstring>
-#include <fstream>
-#include <iterator>
 #include <sstream>
 #include <string_view>
 #include <thread>
@@ -17,16 +15,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "file_text.h"
+#include "sanitizer.h"
+
 namespace test {
 namespace {
 
 // A flag that libc adds to whatever is set (SA_RESTORER of the kernel's headers).
 constexpr int libc_restorer = 0x04000000;
-
-std::string text_of(const std::string& path) {
-    std::ifstream file(path);
-    return {std::istreambuf_iterator<char>(file), {}};
-}
 
 // Calls `take(number, directory)` for each entry that is a number, but not for the descriptor of the listing itself.
 template <class Take>
@@ -50,7 +46,7 @@ std::string link_at(int directory, const std::string& name) {
 }
 
 std::string line_of(const std::string& path) {
-    std::string line = text_of(path);
+    std::string line = file_text(path);
     return line.substr(0, line.find('\n'));
 }
 
@@ -85,7 +81,7 @@ host_state host_state::now() {
     each_number_in("/proc/self/task", [&](int thread, int) {
         const auto path = "/proc/self/task/" + std::to_string(thread);
         seen.threads_[thread] = line_of(path + "/comm");
-        std::istringstream list(text_of(path + "/children"));
+        std::istringstream list(file_text(path + "/children"));
         for (int pid = 0; list >> pid;) seen.children_[pid] = line_of("/proc/" + std::to_string(pid) + "/comm");
     });
     // The list is for the reader; the fact is what the kernel says to a wait that takes nothing.
@@ -96,7 +92,7 @@ host_state host_state::now() {
         seen.children_[info.si_pid] = "?";
     }
 
-    for (int number = 1; number <= 64; ++number) {
+    for (int number = 1; number <= 64 && !thread_sanitizer; ++number) {
         struct sigaction action {};
         if (::sigaction(number, nullptr, &action) != 0) continue;
         seen.dispositions_[static_cast<std::size_t>(number)] = {reinterpret_cast<std::uintptr_t>(action.sa_sigaction),
@@ -109,7 +105,7 @@ host_state host_state::now() {
     seen.pending_ = bits(set);
 
     seen.directory_ = link_at(AT_FDCWD, "/proc/self/cwd");
-    std::ifstream status("/proc/self/status");
+    std::istringstream status(file_text("/proc/self/status"));
     for (std::string line; std::getline(status, line);) {
         if (line.starts_with("Umask:")) seen.umask_ = line;
     }

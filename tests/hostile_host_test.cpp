@@ -94,6 +94,19 @@ bool open_here(int descriptor) { return ::fcntl(descriptor, F_GETFD) >= 0; }
 
 bool become_nobody() { return ::setgroups(0, nullptr) == 0 && ::setgid(65534) == 0 && ::setuid(65534) == 0; }
 
+exec::result<exec::outcome> run_short_of_descriptors(exec::loop& loop, exec::runner& runner, drive how,
+                                                     const exec::command& what, const exec::limits& within) {
+    heard to;
+    if (how == drive::blocking) {
+        std::stop_source stop;  // one descriptor more
+        test::listener tell(to);
+        return runner.run(what, within, tell, stop.get_token());
+    }
+    const auto handle = runner.start(what, within, std::make_unique<test::listener>(to));
+    if (!test::drive_until(loop, [&] { return to.over(); })) return exec::fail(exec::errc::wrong_state, "no end");
+    return *to.end;
+}
+
 // As a kernel before 6.15, which cannot tell how somebody else's catch ended.
 int no_pidfd_info(int descriptor, unsigned long request, void* argument) {
     if (request >> 8 != 0x5413 >> 8 && (request & 0xff) == 11) {
@@ -375,7 +388,6 @@ TEST_CASE("hostile host: short of descriptors, a start fails whole, and the next
                     within.contain = exec::containment::pid_namespace;
                 }
                 what.cwd = "/";
-                std::stop_source stop;
                 auto loop = exec::make_loop();
                 auto runner = exec::make_local_runner(**loop, options);
                 if (!HOLDS(runner.has_value())) return;
@@ -387,16 +399,7 @@ TEST_CASE("hostile host: short of descriptors, a start fails whole, and the next
                     ::close(next);
                     const rlimit few{static_cast<rlim_t>(next) + more, 1024};
                     ::setrlimit(RLIMIT_NOFILE, &few);
-                    heard to;
-                    exec::result<exec::outcome> ended = exec::fail(exec::errc::wrong_state);
-                    if (how == drive::blocking) {
-                        test::listener tell(to);
-                        ended = (*runner)->run(what, within, tell, stop.get_token());
-                    } else {
-                        const auto handle = (*runner)->start(what, within, std::make_unique<test::listener>(to));
-                        if (!HOLDS(test::drive_until(**loop, [&] { return to.over(); }))) return;
-                        ended = *to.end;
-                    }
+                    const auto ended = run_short_of_descriptors(**loop, **runner, how, what, within);
                     const rlimit enough{1024, 1024};
                     ::setrlimit(RLIMIT_NOFILE, &enough);
                     if (ended.has_value()) {
@@ -546,6 +549,10 @@ TEST_CASE("hostile host: a subreaper that does not reap gets the orphans, and th
 
 TEST_CASE("hostile host: a thread with a small stack runs commands on it, in every way to spawn") {
     const test::process_guard nothing_left;
+    if (test::thread_sanitizer) {
+        MESSAGE("SKIP: ThreadSanitizer needs deep stacks");
+        return;
+    }
     for (const auto kind :
          {exec::spawn_kind::clone3, exec::spawn_kind::clone, exec::spawn_kind::posix_spawn, exec::spawn_kind::fork}) {
         CAPTURE(static_cast<int>(kind));

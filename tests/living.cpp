@@ -5,7 +5,6 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 
 #include <doctest/doctest.h>
 #include <poll.h>
@@ -79,11 +78,6 @@ scratch_directory::~scratch_directory() {
 void write_file(const std::string& path, const std::string& text, mode_t mode) {
     std::ofstream(path) << text;
     REQUIRE(::chmod(path.c_str(), mode) == 0);
-}
-
-std::string file_text(const std::string& path) {
-    std::ifstream file(path);
-    return {std::istreambuf_iterator<char>(file), {}};
 }
 
 bool exists(const std::string& path) { return ::access(path.c_str(), F_OK) == 0; }

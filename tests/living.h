@@ -7,6 +7,8 @@
 
 #include <sys/types.h>
 
+#include "file_text.h"
+
 namespace test {
 
 // Not dead, not a zombie.
@@ -47,7 +49,6 @@ class scratch_directory {
 };
 
 void write_file(const std::string& path, const std::string& text, mode_t mode = 0644);
-std::string file_text(const std::string& path);
 bool exists(const std::string& path);
 
 }  // namespace test

@@ -426,8 +426,15 @@ TEST_CASE("execution: a hundred commands in flight end with their loop, each tol
     for (const auto& each : all) {
         REQUIRE(each.over());
         CHECK(each.outcome().stopped_by == stop_reason::shutdown);
-        CHECK(each.outcome().exit == exit_status::signaled(SIGKILL));
+        // A loop that ends waits for each for an instant only: on a busy machine one may take longer to die.
+        const bool unknown = each.outcome().exit == exit_status{};
+        CHECK((unknown || each.outcome().exit == exit_status::signaled(SIGKILL)));
+        if (unknown) CHECK(each.outcome().tree == exec::tree_state::may_survive);
         CHECK(each.broken.empty());
+    }
+    // Whatever was not reaped then is reaped by a later run.
+    for (int i = 0; i < 1000 && !nothing_left.changes().empty(); ++i) {
+        CHECK(exec::run(child({"exit", "0"}))->ok());
     }
 }
 

@@ -18,6 +18,7 @@
 
 #include "heard.h"
 #include "poll_host.h"
+#include "sanitizer.h"
 
 namespace test {
 

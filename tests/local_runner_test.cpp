@@ -465,6 +465,7 @@ TEST_CASE("local_runner: every way to make a child gives the same command, and w
     const test::process_guard nothing_left;
     for (const auto kind : {exec::spawn_kind::automatic, exec::spawn_kind::clone3, exec::spawn_kind::clone,
                             exec::spawn_kind::posix_spawn, exec::spawn_kind::fork}) {
+        if (kind == exec::spawn_kind::clone && test::thread_sanitizer) continue;
         INFO(static_cast<int>(kind));
         exec::local_options options;
         options.spawn = kind;

@@ -222,15 +222,17 @@ TEST_CASE("spawn: credentials that the kernel says it set and did not are found 
 }
 
 TEST_CASE("spawn: without /dev/null it is the descriptors that fail") {
-    on_each_rung(every_rung, [](rung how) {
-        CHECK(in_other_host([how]() -> std::string {
+    char root[] = "/tmp/exec-test-XXXXXX";
+    REQUIRE(::mkdtemp(root) != nullptr);
+    on_each_rung(every_rung, [&root](rung how) {
+        CHECK(in_other_host([how, &root]() -> std::string {
                   if (::unshare(CLONE_NEWNS) != 0) return "no mount namespace";
-                  char root[] = "/tmp/exec-root-XXXXXX";
-                  if (::mkdtemp(root) == nullptr || ::chroot(root) != 0 || ::chdir("/") != 0) return "chroot";
+                  if (::chroot(root) != 0 || ::chdir("/") != 0) return "chroot";
                   const std::string failed = run({"exit", "0"}, how).failed;
                   return failed == "descriptors 2 /dev/null" ? "" : failed;
               }) == "");
     });
+    CHECK(::rmdir(root) == 0);
 }
 
 TEST_CASE("spawn: a descriptor that is not open, and a terminal that is none, are failures of the descriptors") {

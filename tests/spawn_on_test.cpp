@@ -96,10 +96,12 @@ class stalling_thread {
 
 // Drives until a child of that thread is held in its exec, and returns its pid.
 int until_stalled(local_host& host, stalling_thread& thread) {
-    for (;;) {
+    for (int rounds = 0; rounds < 20'000; ++rounds) {
         host.on().run_ready();
         if (const int stalled = thread.execs().wait_for_one(1)) return stalled;
     }
+    FAIL("no child was held in its exec");
+    return 0;
 }
 
 }  // namespace
@@ -179,6 +181,49 @@ TEST_CASE("spawn_on: a program that stalls in its exec stops no loop, and is ans
     // Released too late, it was ended by the thread that had started it, before that was joined.
     CHECK_FALSE(test::exists("/proc/" + std::to_string(stalled)));
     CHECK(nothing_left.changes().empty());
+}
+
+TEST_CASE("spawn_on: a program that stalls in its exec holds no pipe of the commands beside it") {
+    const test::process_guard nothing_left;
+    for (const auto kind : {exec::spawn_kind::clone3, exec::spawn_kind::clone, exec::spawn_kind::posix_spawn,
+                            exec::spawn_kind::fork, exec::spawn_kind::automatic}) {
+        if (kind == exec::spawn_kind::clone && test::thread_sanitizer) continue;
+        CAPTURE(static_cast<int>(kind));
+        patient_executor there;
+        auto options = on(there);
+        options.spawn = kind;
+        exec::limits stalled_within;
+        if (kind == exec::spawn_kind::automatic) {
+            options.pid_namespace = true;
+            stalled_within.contain = exec::containment::pid_namespace;
+        }
+        local_host host(options);
+        auto other_runner = test::new_runner(host.on());
+        stalling_thread thread(there);
+
+        // Its pipes are there when the other is born, and outlive it unless that one holds them.
+        heard first;
+        auto what = sh("cat >/dev/null; echo said; exit 3");
+        what.in = exec::input::streamed();
+        auto handle = other_runner->start(what, {}, std::make_unique<test::listener>(first));
+        REQUIRE(test::drive_until(host.on(), [&] { return first.pid.has_value(); }));
+        heard second;
+        const auto stalled = host.start(sh("exit 0"), stalled_within, second);
+        const int pid = until_stalled(host, thread);
+        REQUIRE(pid != 0);
+
+        handle.close_in();
+        host.finish(first);
+        CHECK(first.outcome().exit == exit_status::exited(3));
+        CHECK(first.outcome().out.bytes == "said\n");
+        CHECK(first.outcome().out.complete);
+        CHECK(first.outcome().err.complete);
+        CHECK(first.outcome().tree == exec::tree_state::group_gone);
+
+        CHECK(thread.execs().release());
+        host.finish(second);
+        CHECK(second.outcome().ok());
+    }
 }
 
 TEST_CASE("spawn_on: a stalled start that is stopped, dropped or shut down is let go at once, and its child ends") {

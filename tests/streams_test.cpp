@@ -308,8 +308,10 @@ TEST_CASE("streams: tiny writes arrive as they were, and nobody waits for more o
     }
     // What was said is shown while the child lives on.
     heard to;
-    const auto handle = host.start(sh("echo here; exec sleep 100"), {}, to);
+    auto handle = host.start(sh("echo here; exec sleep 100"), {}, to);
     CHECK(test::drive_until(host.on(), [&] { return to.out == "here\n"; }));
+    handle = {};
+    CHECK(test::drive_until(host.on(), [&] { return to.destroyed; }));
 }
 
 TEST_CASE("streams: the size of an output pipe is the one that was asked for") {

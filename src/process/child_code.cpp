@@ -74,18 +74,20 @@ EXEC_CHILD_CODE void arrange_streams(const child_plan& plan) noexcept {
     }
 }
 
-// What to do with every descriptor from a number on.
-enum class fate : unsigned char { close_on_exec, close };
+// The descriptors that a child still needs.
+struct kept_descriptors {
+    const int* numbers;  // -1 = none
+    std::uint32_t count;
+};
 
-EXEC_CHILD_CODE void meet(fate what, long number) noexcept {
-    if (what == fate::close) {
-        raw_syscall(SYS_close, number);
-    } else {
-        raw_syscall(SYS_fcntl, number, F_SETFD, FD_CLOEXEC);
+EXEC_CHILD_CODE bool is_kept(long number, const kept_descriptors& kept) noexcept {
+    for (std::uint32_t i = 0; i < kept.count; ++i) {
+        if (kept.numbers[i] == number) return true;
     }
+    return false;
 }
 
-EXEC_CHILD_CODE void meet_listed(fate what, long first, long directory) noexcept {
+EXEC_CHILD_CODE void close_listed(long first, const kept_descriptors& kept, long directory) noexcept {
     struct entry {  // the kernel's linux_dirent64
         std::uint64_t inode;
         std::int64_t next;
@@ -103,20 +105,36 @@ EXEC_CHILD_CODE void meet_listed(fate what, long first, long directory) noexcept
             const char* digit = one->name;
             long number = 0;
             for (; *digit >= '0' && *digit <= '9'; ++digit) number = number * 10 + (*digit - '0');
-            if (digit != one->name && *digit == '\0' && number >= first && number != directory) meet(what, number);
+            const bool is_number = digit != one->name && *digit == '\0';
+            if (is_number && number >= first && number != directory && !is_kept(number, kept)) {
+                raw_syscall(SYS_close, number);
+            }
         }
     }
 }
 
-// A refusal of any kind means the next way: close_range has its flag since 5.11 and is filtered in some containers.
-EXEC_CHILD_CODE void meet_from(fate what, long first) noexcept {
-    constexpr long close_range_cloexec = 1 << 2;
-    const long flags = what == fate::close ? 0 : close_range_cloexec;
-    if (raw_syscall(SYS_close_range, first, ~0u, flags) == 0) return;
+// The ranges between those that are kept.
+EXEC_CHILD_CODE bool close_ranges(long first, const kept_descriptors& kept) noexcept {
+    for (;;) {
+        long next = -1;
+        for (std::uint32_t i = 0; i < kept.count; ++i) {
+            const long number = kept.numbers[i];
+            if (number >= first && (next < 0 || number < next)) next = number;
+        }
+        const long last = next < 0 ? static_cast<long>(~0u) : next - 1;
+        if (last >= first && raw_syscall(SYS_close_range, first, last, 0) != 0) return false;
+        if (next < 0) return true;
+        first = next + 1;
+    }
+}
+
+// A refusal of any kind means the next way: close_range is there since 5.9 and is filtered in some containers.
+EXEC_CHILD_CODE void close_others(long first, const kept_descriptors& kept) noexcept {
+    if (close_ranges(first, kept)) return;
     const long directory =
         raw_syscall(SYS_openat, AT_FDCWD, raw_address("/proc/self/fd"), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (directory >= 0) {
-        meet_listed(what, first, directory);
+        close_listed(first, kept, directory);
         raw_syscall(SYS_close, directory);
         return;
     }
@@ -124,7 +142,9 @@ EXEC_CHILD_CODE void meet_from(fate what, long first) noexcept {
     std::uint64_t limit[2] = {bound, bound};
     raw_syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, raw_address(&limit[0]));
     const long end = static_cast<long>(limit[0] < bound ? limit[0] : bound);
-    for (long number = first; number < end; ++number) meet(what, number);
+    for (long number = first; number < end; ++number) {
+        if (!is_kept(number, kept)) raw_syscall(SYS_close, number);
+    }
 }
 
 EXEC_CHILD_CODE void apply_limits(const child_plan& plan) noexcept {
@@ -209,7 +229,9 @@ EXEC_CHILD_CODE void reset_dispositions(std::uint64_t signals) noexcept {
     }
 }
 
-EXEC_CHILD_CODE void close_from(int first) noexcept { meet_from(fate::close, first); }
+EXEC_CHILD_CODE void close_all_but(const int* kept, std::uint32_t count, int first) noexcept {
+    close_others(first, {kept, count});
+}
 
 [[noreturn]] EXEC_CHILD_CODE void run_child(const child_plan& plan) noexcept {
     reset_dispositions(plan.to_default);
@@ -222,8 +244,10 @@ EXEC_CHILD_CODE void close_from(int first) noexcept { meet_from(fate::close, fir
     }
     if (plan.cgroup >= 0) enter_cgroup(plan);
     arrange_streams(plan);
-    // Descriptors of the host that were opened without the flag are not ours to hand on.
-    meet_from(fate::close_on_exec, lowest_foreign);
+    // Descriptors of the host are not ours to hand on. They are closed here and not by the exec, because that may stall,
+    // on a dead mount, and would then hold the pipes of every command that runs beside this one.
+    const int kept[2] = {plan.cwd, plan.error_pipe};
+    close_all_but(&kept[0], 2, lowest_foreign);
     if (plan.terminal) {
         const long done = raw_syscall(SYS_ioctl, 0, TIOCSCTTY, 0);
         if (done < 0) give_up(plan, step::terminal, done, 0);

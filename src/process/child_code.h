@@ -80,7 +80,8 @@ struct child_plan {
 
 // For children that do not execute: process 1 of a namespace.
 void reset_dispositions(std::uint64_t signals) noexcept;
-void close_from(int first) noexcept;
+// Closes every descriptor from `first` on except `kept`, where -1 stands for none.
+void close_all_but(const int* kept, std::uint32_t count, int first) noexcept;
 
 // Runs in the child. Ends in the program or, after a failure was told, in _exit.
 [[noreturn]] void run_child(const child_plan& plan) noexcept;

@@ -20,15 +20,10 @@ void feed::prepare(std::size_t bound) {
     bound_ = bound;
 }
 
-void feed::open(posix::fd to, bytes_view fixed, bool streamed, std::size_t bound, bool terminal) {
+void feed::open(posix::fd to, bytes_view fixed, bool terminal) {
     to_ = std::move(to);
     fixed_ = fixed;
     terminal_ = terminal;
-    if (streamed) {
-        prepare(bound);
-    } else {
-        ending_ = true;
-    }
 }
 
 std::size_t feed::push(bytes_view bytes) {

@@ -25,10 +25,10 @@ class feed {
     };
 
     feed() noexcept = default;
-    // `fixed` must stay where it is; empty and `streamed` for a queue of at most `bound` bytes.
-    void open(posix::fd to, bytes_view fixed, bool streamed, std::size_t bound, bool terminal);
-    // A streamed feed takes bytes before it is opened, up to `bound`.
+    // It is streamed, with a queue of at most `bound` bytes, which takes bytes before it is opened. Once, before any push.
     void prepare(std::size_t bound);
+    // `fixed` must stay where it is; ignored if it is streamed.
+    void open(posix::fd to, bytes_view fixed, bool terminal);
 
     // How many bytes were taken; after fewer than given, room() says when to go on.
     std::size_t push(bytes_view bytes);

@@ -144,7 +144,10 @@ EXEC_CHILD_CODE void tie_to_host(const init_plan& plan) noexcept {
 [[noreturn]] EXEC_CHILD_CODE void run_init(const init_plan& plan) noexcept {
     std::uint64_t blocked = all_signals;
     raw_syscall(SYS_rt_sigprocmask, SIG_SETMASK, raw_address(&blocked), 0, sizeof blocked);
-    raw_syscall(SYS_close, plan.host_end);
+    // What the leader needs, and nothing of the host's: a leader that stalls in its exec holds up the init, too.
+    const int kept[6] = {plan.tell,           plan.leader->source[0], plan.leader->source[1], plan.leader->source[2],
+                         plan.leader->cgroup, plan.leader->cwd};
+    close_all_but(&kept[0], 6, 3);
     raw_syscall(SYS_setsid);
     const int death = plan.death_signal;
     if (death != 0) tie_to_host(plan);
@@ -156,7 +159,7 @@ EXEC_CHILD_CODE void tie_to_host(const init_plan& plan) noexcept {
 
     // From here on it keeps one descriptor, no directory and its own name.
     raw_syscall(SYS_dup3, plan.tell, 0, O_CLOEXEC);
-    close_from(1);
+    close_all_but(nullptr, 0, 1);
     raw_syscall(SYS_chdir, raw_address("/"));
     raw_syscall(SYS_prctl, PR_SET_NAME, raw_address("exec-init"));
     const std::uint64_t awaited = bit(SIGCHLD) | bit(forwarding_signal) | (death != 0 ? bit(death) : 0);

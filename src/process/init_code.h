@@ -12,7 +12,6 @@ namespace exec::inline v0::process {
 struct init_plan {
     const child_plan* leader;  // its error pipe is `tell`
     int tell;                  // first a start_record, then a leader_report
-    int host_end;              // the host's end of the same pipe
     int death_signal;          // when the host's thread ends: KILL ends everything, another goes to the leader's group
     bool separate_memory;      // of the leader from the init's
 };

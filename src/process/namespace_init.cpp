@@ -65,7 +65,7 @@ birth be_born_in_namespace(child_plan& plan, const birth_options& options, bool 
     plan.error_pipe = pipe->write.get();
     // The leader's parent is the init, whose end is everybody's; it is the init that hears of the host's.
     const int death_signal = std::exchange(plan.parent_death_signal, 0);
-    const init_plan init{&plan, pipe->write.get(), pipe->read.get(), death_signal, options.separate_memory};
+    const init_plan init{&plan, pipe->write.get(), death_signal, options.separate_memory};
 
     long answer;
     if (by_clone3) {

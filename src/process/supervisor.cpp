@@ -39,8 +39,7 @@ void supervisor::begin(launched ready, const std::string& where, time_point now)
         },
         now);
     if (ready.in) {
-        feed_.open(std::move(ready.in), what_.in.data(), what_.in.what() == input::kind::streamed, within_.in_queue,
-                   on_terminal);
+        feed_.open(std::move(ready.in), what_.in.data(), on_terminal);
         input_ready(now);
     }
 }

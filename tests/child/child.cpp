@@ -232,6 +232,7 @@ int fds(char**) {
         say("%d %s %lu %s\n", descriptor, kind_of(descriptor), static_cast<unsigned long>(about.st_ino),
             waits ? "blocking" : "nonblocking");
     }
+    ::closedir(all);
     return 0;
 }
 
