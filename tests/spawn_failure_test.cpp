@@ -318,6 +318,19 @@ TEST_CASE("spawn: a rung that the kernel refuses is left for the next, for good"
     }
 }
 
+TEST_CASE("spawn: where only a plain fork is known, as in an emulator, that does, and failures are still typed") {
+    CHECK(in_other_host([]() -> std::string {
+              if (!refuse_flags(SYS_clone, CLONE_PIDFD | CLONE_VFORK, EINVAL)) return "no filter";
+              if (!refuse_syscall(SYS_clone3, ENOSYS)) return "no filter";
+              const auto said = run({"exit", "7"}, rung::automatic, [](spawn_request& what) { what.umask = 0; });
+              if (said.used != rung::fork || said.end != "exit 7") return said.failed + said.end;
+              command missing("/no/such/program", {});
+              missing.request.umask = 0;
+              const auto why = why_not(missing.request);
+              return is(why, stage::program, ENOENT) ? "" : why.message();
+          }) == "");
+}
+
 TEST_CASE("spawn: where no descriptor may be opened for a process, only a birth that comes with one will do") {
     const process_guard nothing_left;
     process::rungs rungs = process::rungs_in_use();
