@@ -7,6 +7,7 @@
 #include <sstream>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include <doctest/doctest.h>
 #include <signal.h>
@@ -14,6 +15,7 @@
 #include "guards.h"
 #include "living.h"
 #include "local_host.h"
+#include "posix/syscalls.h"
 
 using namespace std::chrono_literals;
 using exec::exit_status;
@@ -214,8 +216,21 @@ TEST_CASE("terminal: an interactive shell has job control, and a stop takes its 
     const test::killed_at_end later(background);
     CHECK(test::alive(foreground));
     CHECK(test::alive(background));
-    handle.stop();
-    host.finish(to);
+    static std::vector<pid_t> killed;
+    killed.clear();
+    auto spied = exec::posix::kernel_syscalls();
+    spied.kill = [](pid_t whom, int number) {
+        if (number == SIGKILL) killed.push_back(whom);
+        return exec::posix::kernel_syscalls().kill(whom, number);
+    };
+    {
+        const exec::posix::replaced_syscalls in_use(spied);
+        handle.stop();
+        host.finish(to);
+    }
+    // Before the shell: once that is dead, nobody can tell any more who was in front.
+    REQUIRE(!killed.empty());
+    CHECK(killed.front() == -static_cast<pid_t>(foreground));
     // The shell ignores TERM while it waits for its command: KILL it was.
     CHECK(to.outcome().stopped_by == stop_reason::cancelled);
     CHECK(test::ends(foreground));

@@ -32,7 +32,8 @@ class runner {
     // Runs a command to its end in this thread. Blocks for at most start + run + grace + drain and a second; returns
     // early after a stop request or flow::stop. Calls to `tell` come in this thread, one at a time, and may block:
     // the command is held back as by a full pipe, and deadlines are enforced as soon as they return. on_done is not
-    // called: the return value is it. flow::pause means `more` here, and limits::consumer_timeout nothing.
+    // called: the return value is it. flow::pause means `more` here. limits::consumer_timeout stops nothing; the local
+    // runner gives up a drain to which its observer's calls have added so much.
     // REQUIRES: this thread does not drive the loop that the runner needs (the local runner needs none).
     virtual result<outcome> run(command what, limits within, observer& tell, std::stop_token stop) {
         EXEC_ASSERT(!needs_this_thread(), "runner: run() on the thread that drives the loop it would wait for");
@@ -45,6 +46,7 @@ class runner {
     }
     result<outcome> run(command what, limits within = {}, std::stop_token stop = {}) {
         observer nobody;
+        within.out.show = within.err.show = 0;  // what is not kept need not be copied
         return run(std::move(what), std::move(within), nobody, std::move(stop));
     }
 

@@ -132,16 +132,17 @@ result<void> child::resize(terminal_size size) {
 }
 
 result<void> child::send(int number) {
+    // A shell with job control puts its foreground command into a group of its own. That one first: the terminal forgets
+    // who was in front when the leader of its session has died.
+    if (pid_t front = 0;
+        terminal_ && posix::sys().ioctl(terminal_.get(), TIOCGPGRP, &front) == 0 && front > 1 && front != pid_) {
+        static_cast<void>(posix::sys().kill(-front, number));
+    }
     int wrong = 0;
     if (status_) {
         wrong = signal_leader(pidfd_.get(), number);
     } else if (posix::sys().kill(-pid_, number) != 0) {
         wrong = errno;
-    }
-    // A shell with job control puts its foreground command into a group of its own.
-    if (pid_t front = 0;
-        terminal_ && posix::sys().ioctl(terminal_.get(), TIOCGPGRP, &front) == 0 && front > 1 && front != pid_) {
-        static_cast<void>(posix::sys().kill(-front, number));
     }
     if (wrong != 0) return os_failure(wrong, stage::none, "signal");
     return {};

@@ -48,25 +48,29 @@ capabilities of_this_host(const local_options& options, bool has_loop) {
 class local_runner final : public runner {
    public:
     local_runner(std::shared_ptr<detail::loop_core> core, process::local_setup setup)
-        : core_(std::move(core)), setup_(std::make_shared<const process::local_setup>(std::move(setup))) {}
+        : core_(std::move(core)),
+          setup_(std::make_shared<const process::local_setup>(std::move(setup))),
+          on_loop_(of_this_host(setup_->options, true)),
+          in_place_(of_this_host(setup_->options, false)) {}
 
     execution start(command what, limits within, std::unique_ptr<observer> tell) override {
-        auto refused = check(what, within, can());
+        auto refused = check(what, within, on_loop_);
         return process::local_execution::start(core_, setup_, std::move(what), std::move(within), std::move(tell),
                                                std::move(refused));
     }
     using runner::run;
     result<outcome> run(command what, limits within, observer& tell, std::stop_token stop) override {
-        if (auto refused = check(what, within, of_this_host(setup_->options, false)); !refused) {
-            return std::move(refused).error();
-        }
+        if (auto refused = check(what, within, in_place_); !refused) return std::move(refused).error();
         return process::blocking_run(std::move(what), std::move(within), *setup_, &tell, std::move(stop));
     }
-    capabilities can() const override { return of_this_host(setup_->options, true); }
+    capabilities can() const override { return on_loop_; }
 
    private:
     const std::shared_ptr<detail::loop_core> core_;
     const std::shared_ptr<const process::local_setup> setup_;
+    // Asked once: a bound of the kernel's that changes later is the kernel's to enforce.
+    const capabilities on_loop_;
+    const capabilities in_place_;
 };
 
 result<std::shared_ptr<runner>> make(std::shared_ptr<detail::loop_core> core, local_options options) {
