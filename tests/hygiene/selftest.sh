@@ -75,4 +75,65 @@ finds words 'note.cpp:1:' 'path.cpp:1:'
 seq 100 > "$tree/src/base/long.cpp"
 export EXEC_HEADER_MOSTLY=yes
 finds balance 'lines: include'
+# ---- the rules that have a file of their own --------------------------------------------------------------------------
+
+says() { # WHAT TEXT...: `found` has a line with each text, and no other line
+  rule=$1
+  shift
+  for text in "$@"; do
+    echo "$found" | grep -qF "$text" || { echo "$rule: did not say '$text', but:"; echo "$found"; exit 1; }
+  done
+  [ "$(echo "$found" | wc -l)" -eq $# ] || { echo "$rule: said more than it should:"; echo "$found"; exit 1; }
+}
+
+mkdir "$tree/doc" "$tree/tests/hygiene" "$tree/tests/mutants"
+printf 'TEST_CASE("room: it works") {\n}\nTEST_CASE(\n    "room: it works, too") {\n}\n' > "$tree/tests/good_test.cpp"
+printf 'add_test(NAME hygiene.good COMMAND true)\n' > "$tree/tests/hygiene/CMakeLists.txt"
+{
+  for number in $(seq 5 49); do echo "| $number | a trap | \`room: it works\`; \`room: it works, too\` |"; done
+  echo '| 1 | a trap | No test: it cannot be made to happen. |'
+  echo '| 2 | a trap | `hygiene.good`. Not `code_of_ours()`. |'
+  echo '| 3 | a trap | `room: it does not` |'
+  echo '| 4 | a trap | it is obvious |'
+  echo '| 4 | a trap | `hygiene.none` |'
+  echo '| 51 | a trap | `room: it works` |'
+} > "$tree/doc/traps.md"
+if found=$(sh "$here/traps.sh" "$tree"); then echo "traps: passed a table that is wrong"; exit 1; fi
+says traps 'trap 3: no test room: it does not' 'trap 4: neither' 'trap 4 is there twice' 'trap 4: no test hygiene.none' \
+  'trap 50 is missing' 'trap 51 is none'
+
+printf 'one\ntwo\ntwo\n' > "$tree/src/base/good.cpp"
+record() { # NAME FILE LINE WITH TEST [NTH]
+  printf 'fault %s\nfile %s\nline %s\nwith %s\ntest %s\nwhy because\n' "$1" "$2" "$3" "$4" "$5"
+  [ $# -lt 6 ] || printf 'nth %s\n' "$6"
+  echo
+}
+{
+  record good src/base/good.cpp one 1 'base: room: it works'
+  record second src/base/good.cpp two 2 'base: room: it works, too' 2
+  record third src/base/good.cpp two 2 'base: room: it works' 3
+  record gone src/base/good.cpp three 3 'base: room: it works'
+  record several src/base/good.cpp two 2 'base: room: it works'
+  record idle src/base/good.cpp one one 'base: room: it works'
+  record untested src/base/good.cpp one 1 'base: room: it does not'
+  record lost src/base/lost.cpp one 1 'base: room: it works'
+} > "$tree/tests/mutants/faults.txt"
+if found=$(sh "$here/../mutants/run.sh" --check "$tree"); then echo "mutants: passed faults that do not fit"; exit 1; fi
+says mutants 'third: its line is there 2 times only' 'gone: its line is not there' 'several: its line is there 2 times' \
+  'idle: it changes nothing' "untested: no test 'room: it does not'" 'lost: no file src/base/lost.cpp'
+
+cat > "$tree/nm" <<'END'
+case $2 in *child_code*) printf '                 U malloc\n                 U __rseq_size\n' ;; esac
+END
+if found=$(NM="sh $tree/nm" sh "$here/child_code.sh" a/child_code.cpp.o a/init_code.cpp.o a/pump.cpp.o); then
+  echo "child_code: passed one that allocates"
+  exit 1
+fi
+says child_code 'child_code.cpp.o: calls malloc'
+if found=$(NM="sh $tree/nm" sh "$here/child_code.sh" a/init_code.cpp.o); then
+  echo "child_code: passed although it saw only one"
+  exit 1
+fi
+says child_code '1 of 2 objects'
+
 echo "selftest: every rule names what breaks it"
