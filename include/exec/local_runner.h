@@ -83,7 +83,8 @@ struct local_options {
 // Fails with: errc::invalid_argument (an option), system errors of the cgroup or the directories named.
 EXEC_API result<std::shared_ptr<runner>> make_local_runner(loop& on, local_options options = {});
 
-// Here, now, in this thread: no loop, no thread, no runner. Blocks as runner::run does.
+// Here, now, in this thread: no loop, no thread, no runner. Blocks as runner::run does. Reads the host's environment at each
+// call, as getenv does: in a host whose threads change it (setenv), make a runner.
 EXEC_API result<outcome> run(command what, limits within, observer& tell, std::stop_token stop = {});
 EXEC_API result<outcome> run(command what, limits within = {}, std::stop_token stop = {});
 
