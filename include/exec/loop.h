@@ -108,11 +108,13 @@ class loop {
     EXEC_API time_point now() const noexcept;
 
     // Ends what is left: tells everything that runs on the loop to stop, drives the loop in this thread until all of it has
-    // reported its end, but at most for `within` (by the steady clock, whatever the loop's), then makes the rest end at
-    // once. What comes later fails with errc::shutting_down. Again: tells nobody twice. The loop can still be
+    // reported its end, but at most for `within` and a last moment (by the steady clock, whatever the loop's), then makes
+    // the rest end at once. What comes later fails with errc::shutting_down. Again: tells nobody twice. The loop can still be
     // driven afterwards: posted callbacks come as before.
     // REQUIRES: as run_ready.
     EXEC_API void shutdown(milliseconds within);
+    // Who is killed when `within` is over needs a moment to be seen dead: one or two milliseconds, more on a busy machine.
+    static constexpr milliseconds last_moment{200};
     // Whether shutdown() has begun.
     EXEC_API bool closing() const noexcept;
 

@@ -187,7 +187,7 @@ void loop_core::shutdown(milliseconds within) {
     const driving here(*this);
     waker_.get_up();
     closing_.store(true, std::memory_order_release);
-    const auto end = saturating_add(steady_clock::now(), within);
+    const auto end = saturating_add(saturating_add(steady_clock::now(), within), loop::last_moment);
     while (auto* who = clients_.front()) {
         who->leave();
         told_.add(*who);
