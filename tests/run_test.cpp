@@ -217,7 +217,7 @@ TEST_CASE("run: a slow observer holds the command back, and memory does not grow
         seen += bytes.size();
         if (slow < 3) {
             ++slow;
-            std::this_thread::sleep_for(50ms);
+            std::this_thread::sleep_for(50ms);  // slowness is the subject
         }
         to.out.clear();
         return flow::more;
@@ -237,7 +237,7 @@ TEST_CASE("run: the time that an observer takes is no idle time of the command")
     exec::limits within;
     within.idle_timeout = 700ms;
     to.on_output = [&](stream, bytes_view) {
-        if (to.chunks == 1) std::this_thread::sleep_for(1s);
+        if (to.chunks == 1) std::this_thread::sleep_for(1s);  // longer than idle_timeout: the subject
         return flow::more;
     };
     // Speaks every 100 ms; its observer is what is slow.
@@ -255,7 +255,7 @@ TEST_CASE("run: nor is it taken from the drain") {
     within.drain_idle = 700ms;
     within.drain_max = 20s;
     to.on_output = [&](stream, bytes_view) {
-        if (to.chunks == 1) std::this_thread::sleep_for(1s);
+        if (to.chunks == 1) std::this_thread::sleep_for(1s);  // longer than idle_timeout: the subject
         return flow::more;
     };
     const auto ended = run_with(to, sh("\"$1\" trickle 15 100 & exit 0", {EXEC_TEST_CHILD}), within);
