@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "file_text.h"
+#include "process/unreaped.h"
 #include "sanitizer.h"
 
 namespace test {
@@ -132,9 +133,12 @@ std::vector<std::string> host_state::changes_since(const host_state& before) con
 std::vector<std::string> process_guard::changes() const {
     const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(5);
     for (;;) {
+        // What was killed and did not go in time waits here for the next start. Whoever lost a child stays red.
+        exec::process::reap_unreaped();
         auto all = host_state::now().changes_since(before_);
-        const bool wait =
-            std::any_of(all.begin(), all.end(), [](const auto& one) { return one.starts_with("new thread"); });
+        const bool wait = std::any_of(all.begin(), all.end(), [](const auto& one) {
+            return one.starts_with("new thread") || one.starts_with("new child");
+        });
         if (!wait || std::chrono::steady_clock::now() > give_up) return all;
         std::this_thread::yield();
     }

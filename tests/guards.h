@@ -48,7 +48,8 @@ class process_guard {
     process_guard(const process_guard&) = delete;
     process_guard& operator=(const process_guard&) = delete;
 
-    // The kernel may list a thread for a moment after it was joined: that is waited for.
+    // The kernel may list a thread for a moment after it was joined, and a child that was killed on a busy machine may take
+    // longer to go than the library waits for it, which then keeps it for the next start to reap: both are waited for.
     std::vector<std::string> changes() const;
 
    private:

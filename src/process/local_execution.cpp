@@ -1,12 +1,15 @@
 #include "process/local_execution.h"
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
 
 #include <sys/epoll.h>
 
 namespace exec::inline v0::process {
 namespace {
+
+using namespace std::chrono_literals;
 
 std::atomic<std::uint64_t> next_id{1};
 
@@ -22,12 +25,13 @@ errc code_of(stop_reason why) noexcept {
     }
 }
 
-// A child that was made after its caller had been told that it would not be waited for.
+// A child that was made after its caller had been told that it would not be waited for. No loop waits for this thread, so a
+// killed child may take its time on a busy machine.
 void end_unwanted(launched late, const limits& within) {
     child unwanted;
     unwanted.adopt(std::move(late.process), within.contain, std::move(late.own_cgroup), {});
     unwanted.kill();
-    unwanted.wait_for_exit(supervisor::last_wait);
+    unwanted.wait_for_exit(1s);
     if (unwanted.look()) {
         unwanted.close_down(survivors::kill);
     } else {
