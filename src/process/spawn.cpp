@@ -18,6 +18,7 @@
 
 #include "posix/signals.h"
 #include "posix/syscalls.h"
+#include "process/births.h"
 #include "process/namespace_init.h"
 #include "process/rung.h"
 
@@ -328,6 +329,7 @@ result<spawned> spawn(const spawn_request& what, rung forced) {
     birth made;
     spawned child;
     {
+        const birth_in_progress newborn;
         const not_cancelled steady;
         const posix::signals_blocked quiet;
         if (what.inherit_mask) request.plan.mask = word(quiet.before());

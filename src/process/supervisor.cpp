@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "process/births.h"
+
 namespace exec::inline v0::process {
 namespace {
 
@@ -25,6 +27,7 @@ supervisor::supervisor(command what, limits within, observer* tell, driver* by, 
 
 void supervisor::begin(launched ready, const std::string& where, time_point now) {
     clock_ = timeline(within_, now);
+    newborns_ = births_begun();
     where_ = &where;
     child_.adopt(std::move(ready.process), within_.contain, std::move(ready.own_cgroup), std::move(ready.terminal));
     const bool on_terminal = what_.terminal.has_value();
@@ -183,6 +186,14 @@ void supervisor::tick(std::span<char> scratch, time_point now) {
     if (finished_) return;
     // An exit that can be seen wins over a limit that has passed.
     if (now >= blind_until_ || (clock_.running() && now >= clock_.wake())) exit_ready(now);
+    // A child of another command that is just being born may hold the pipes: it is not the silence that ends a drain.
+    if (clock_.has_exited() && newborns_ != 0) {
+        if (any_birth_among(newborns_)) {
+            clock_.activity(now);
+        } else {
+            newborns_ = 0;
+        }
+    }
     while (!settling_) {
         const auto due = clock_.next(now);
         switch (due) {

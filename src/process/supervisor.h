@@ -135,6 +135,7 @@ class supervisor {
     std::uint64_t shown_[2]{};
     bool complete_[2]{true, true};
     feed feed_{};
+    std::uint64_t newborns_ = 0;  // whose copies of the host's descriptors may hold the pipes; 0 = none does any more
     time_point blind_until_ = never;  // its descriptor says it ended, its status is not there yet
 
     bool observer_failed_ = false;
