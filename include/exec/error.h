@@ -42,10 +42,11 @@ enum class errc : std::uint8_t {
 EXEC_API const std::error_category& exec_category() noexcept;
 inline std::error_code make_error_code(errc code) noexcept { return {static_cast<int>(code), exec_category()}; }
 
-// The step of a local start that failed. Told apart because the kernel answers ENOENT to a missing program, a missing
-// interpreter and a missing directory alike.
+// The step that failed, of a start or of a connection. Told apart because the kernel answers ENOENT to a missing program, a
+// missing interpreter and a missing directory alike, and ETIMEDOUT to a dial, a silent server and a slow login.
 enum class stage : std::uint8_t {
-    none,         // not a start failure
+    none,  // none of these
+    // Of a start:
     program,      // the program was not found, or is not executable
     interpreter,  // the program exists; the interpreter in its first line, or its dynamic loader, does not
     cwd,          // the directory could not be opened or entered
@@ -54,7 +55,20 @@ enum class stage : std::uint8_t {
     limits,       // a resource limit could not be set
     process,      // no process could be made: EAGAIN, ENOMEM
     containment,  // the session, cgroup or namespace could not be made
+    // Of a connection, in the order in which it goes through them:
+    queue,         // waiting for a place on a session
+    resolve,       // the name of the host
+    connect,       // the byte stream: TCP, a proxy command, a jump host
+    banner,        // the first line of the protocol
+    key_exchange,  // no algorithm in common, or it was not finished
+    host_key,      // who it is that answered
+    grant,         // the credential was not given in time
+    login,         // the credential was not taken
+    channel,       // a channel was not opened
+    request,       // the command was refused, or not confirmed
 };
+// Whether it is one of a connection.
+constexpr bool is_of_connection(stage step) noexcept { return step >= stage::queue; }
 EXEC_API std::string_view to_string(stage step) noexcept;
 
 // What the receiver of a failure should do about it.

@@ -86,6 +86,16 @@ std::string_view to_string(stage step) noexcept {
         case stage::limits: return "limits";
         case stage::process: return "process";
         case stage::containment: return "containment";
+        case stage::queue: return "queue";
+        case stage::resolve: return "resolve";
+        case stage::connect: return "connect";
+        case stage::banner: return "banner";
+        case stage::key_exchange: return "key exchange";
+        case stage::host_key: return "host key";
+        case stage::grant: return "grant";
+        case stage::login: return "login";
+        case stage::channel: return "channel";
+        case stage::request: return "request";
     }
     return "unknown";
 }
@@ -103,7 +113,7 @@ std::string_view to_string(advice what) noexcept {
 
 errc failure::kind() const noexcept {
     if (code.category() == exec_category()) return static_cast<errc>(code.value());
-    if (at == stage::none && is_connection_trouble(code)) return errc::connect_failed;
+    if (is_of_connection(at) || (at == stage::none && is_connection_trouble(code))) return errc::connect_failed;
     return errc::start_failed;
 }
 
@@ -113,6 +123,7 @@ exec::advice failure::advise() const noexcept {
         return entry != nullptr ? entry->what : advice::give_up;
     }
     if (at == stage::none && is_connection_trouble(code)) return advice::reconnect;
+    if (is_of_connection(at) && !is_shortage(code)) return advice::reconnect;
     if (is_shortage(code)) return advice::retry_later;
     if (code == std::errc::operation_not_permitted || at == stage::credentials) return advice::ask_operator;
     return at == stage::none ? advice::give_up : advice::fix_request;

@@ -45,6 +45,15 @@ constexpr syscalls kernel{
     .unlink_at = ::unlinkat,
     .make_directory_at = ::mkdirat,
 
+    .socket = ::socket,
+    .socket_pair = ::socketpair,
+    .connect = [](int descriptor, const sockaddr* to, socklen_t size) { return ::connect(descriptor, to, size); },
+    .own_name = [](int descriptor, sockaddr* into, socklen_t* size) { return ::getsockname(descriptor, into, size); },
+    .peer_name = [](int descriptor, sockaddr* into, socklen_t* size) { return ::getpeername(descriptor, into, size); },
+    .get_option = ::getsockopt,
+    .set_option = ::setsockopt,
+    .send = ::send,
+
     .waitid = [](int kind, int id, siginfo_t* info, int options,
                  rusage* used) { return static_cast<int>(::syscall(SYS_waitid, kind, id, info, options, used)); },
     .pidfd_open = [](pid_t pid, unsigned flags) { return static_cast<int>(::syscall(SYS_pidfd_open, pid, flags)); },

@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -38,6 +39,16 @@ struct syscalls {
     ssize_t (*read_link_at)(int directory, const char* path, char* into, std::size_t size);
     int (*unlink_at)(int directory, const char* path, int flags);
     int (*make_directory_at)(int directory, const char* path, unsigned mode);
+
+    // Sockets
+    int (*socket)(int family, int type, int protocol);
+    int (*socket_pair)(int family, int type, int protocol, int ends[2]);
+    int (*connect)(int descriptor, const sockaddr* to, socklen_t size);
+    int (*own_name)(int descriptor, sockaddr* into, socklen_t* size);   // getsockname
+    int (*peer_name)(int descriptor, sockaddr* into, socklen_t* size);  // getpeername
+    int (*get_option)(int descriptor, int level, int name, void* into, socklen_t* size);
+    int (*set_option)(int descriptor, int level, int name, const void* value, socklen_t size);
+    ssize_t (*send)(int descriptor, const void* from, std::size_t size, int flags);
 
     // Children
     int (*waitid)(int kind, int id, siginfo_t* info, int options,

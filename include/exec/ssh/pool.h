@@ -1,0 +1,105 @@
+// pool: SSH sessions that are opened once and used by many commands.
+//
+// A session is connected, checked and logged in at its first command and kept for the next ones. Commands lease a channel, not a
+// session: several run on one session at the same time. When all sessions of a target are full another one is opened, up to a
+// bound; beyond it commands wait in the order in which they came, each no longer than its start budget. A session is closed when it
+// was idle for long, when it is old, when its credential ends, or when it stopped answering; what runs on it then ends as
+// `lost`, with what it had said so far. A channel that the server refuses closes nothing.
+// Threads: every member may be called from any thread. All work is done in the thread that drives the loop.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <utility>
+
+#include "exec/executor.h"
+#include "exec/export.h"
+#include "exec/log.h"
+#include "exec/loop.h"
+#include "exec/result.h"
+#include "exec/time.h"
+
+#include "exec/ssh/connector.h"
+#include "exec/ssh/endpoint.h"
+
+namespace exec::inline v0::ssh {
+
+struct pool_options {
+    // Behaviour.
+    std::shared_ptr<connector> via{};  // for endpoints without one; empty: TCP, with names looked up on `blocking`
+    // Where name look-ups and talks with an SSH agent are done. Without it names and agents are refused.
+    executor* blocking = nullptr;
+    // From the first byte to the end of the login, within the command's start budget; several commands may wait for one login.
+    milliseconds handshake_timeout{15'000};
+    // A session that was silent for so long is asked whether it lives. After the first question without an answer it
+    // gets no new command, after so many it is closed. Any byte that it sends counts. At least 2.
+    milliseconds keepalive{15'000};
+    unsigned keepalive_misses = 3;
+    milliseconds idle_timeout{60'000};  // unused for so long, it is closed
+    milliseconds max_age{50 * 60'000};  // no new command on an older one; some tunnels are cut after an hour
+    // A credential that is about to end is as good as ended: a command begun now may still need its session for its end.
+    milliseconds credential_margin{5'000};
+    // Off: a session takes no new command past its credential's not_after. On: it does, for grants that cover only the login.
+    bool reuse_past_credential = false;
+    // The log is told about connections: ssh.session.ready, ssh.session.closed, ssh.channel.refused. It outlives the pool.
+    log_sink* log = nullptr;
+
+    // Cost.
+    // Channels in use on one session. sshd allows 10 by default (MaxSessions) and frees a place only some time after it said
+    // that it had: with 8 at once one open in six was refused here, with 5 none (bench/ssh). One more is kept for
+    // ending commands. Learned downwards from refusals.
+    std::size_t channels_per_session = 5;
+    std::size_t sessions_per_target = 4;
+    std::size_t sessions = 256;             // of all targets
+    std::size_t handshakes_per_target = 4;  // sshd drops logins at random beyond 10 at once (MaxStartups)
+    std::size_t waiting_per_target = 1024;  // commands that wait for a channel; more are too_busy
+};
+
+// Figures of one moment.
+struct pool_stats {
+    std::size_t connecting = 0;  // sessions by state
+    std::size_t ready = 0;
+    std::size_t suspect = 0;   // a question is unanswered
+    std::size_t draining = 0;  // old, replaced or past its credential: no new command
+    std::size_t channels = 0;  // open on all sessions, those included that only wait for the server's close
+    std::size_t zombies = 0;   // those
+    std::size_t waiting = 0;   // commands without a channel
+    // Counted from the start.
+    std::uint64_t connects = 0;
+    std::uint64_t connect_failures = 0;
+    std::uint64_t refused_channels = 0;
+    std::uint64_t lost_sessions = 0;  // closed by the far end, an error or silence
+    std::uint64_t commands = 0;       // exec requests handed over
+};
+
+class pool_core;
+
+class pool {
+   public:
+    // Ends every command as `shutting_down` or lost, closes every session without waiting for the servers, and tells before
+    // it returns. REQUIRES: it is called in the thread that drives the loop, or nobody drives the loop meanwhile.
+    EXEC_API ~pool();
+    pool(const pool&) = delete;
+    pool& operator=(const pool&) = delete;
+
+    // The sessions of this target (whatever their epoch) get no new command, and are closed when they are empty, but at the
+    // latest after `within`; what still runs on them then is lost.
+    EXEC_API void retire(const endpoint& target, milliseconds within = unlimited);
+    // As of the last turn of the loop.
+    EXEC_API pool_stats stats() const;
+
+    const std::shared_ptr<pool_core>& core() const noexcept { return core_; }
+
+   private:
+    friend EXEC_API result<std::unique_ptr<pool>> make_pool(loop& on, pool_options options);
+    explicit pool(std::shared_ptr<pool_core> core) noexcept : core_(std::move(core)) {}
+
+    std::shared_ptr<pool_core> core_;
+};
+
+// A pool whose sessions and commands live on `on`, which outlives it.
+// Fails with: errc::invalid_argument (an option).
+EXEC_API result<std::unique_ptr<pool>> make_pool(loop& on, pool_options options = {});
+
+}  // namespace exec::inline v0::ssh

@@ -1,0 +1,268 @@
+#include "ssh/channel.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "exec/display.h"
+#include "ssh/session.h"
+
+#include <libssh/callbacks.h>
+#include <libssh/libssh.h>
+
+namespace exec::inline v0::ssh {
+namespace {
+
+// One packet of the server's; more than this is never handed to libssh before it was sent (its buffer has no bound).
+constexpr std::size_t most_in_libssh = 32 * KiB;
+
+}  // namespace
+
+// libssh keeps a pointer to it for as long as the channel lives, and in 0.10 calls it even after a free.
+struct channel::callbacks {
+    ssh_channel_callbacks_struct table{};
+
+    explicit callbacks(channel& of) {
+        ssh_callbacks_init(&table);
+        table.userdata = &of;
+        table.channel_data_function = [](ssh_session, ssh_channel, void* bytes, std::uint32_t size, int is_err,
+                                         void* user) {
+            auto& to = *static_cast<channel*>(user);
+            const bytes_view all(static_cast<const char*>(bytes), size);
+            return static_cast<int>(to.take(is_err != 0 ? stream::err : stream::out, all));
+        };
+        table.channel_eof_function = [](ssh_session, ssh_channel, void* user) {
+            auto& to = *static_cast<channel*>(user);
+            to.eof_received_ = to.news_ = true;
+        };
+        table.channel_close_function = [](ssh_session, ssh_channel, void* user) {
+            auto& to = *static_cast<channel*>(user);
+            to.close_received_ = to.news_ = true;
+        };
+        table.channel_exit_status_function = [](ssh_session, ssh_channel, int status, void* user) {
+            auto& to = *static_cast<channel*>(user);
+            to.status_ = static_cast<std::uint32_t>(status);
+            to.news_ = true;
+        };
+        table.channel_exit_signal_function = [](ssh_session, ssh_channel, const char* name, int core, const char*,
+                                                const char*, void* user) {
+            auto& to = *static_cast<channel*>(user);
+            to.ended_by_ = name != nullptr && *name != '\0' ? name : "?";
+            to.core_ = core != 0;
+            to.news_ = true;
+        };
+        table.channel_write_wontblock_function = [](ssh_session, ssh_channel, std::uint32_t, void* user) {
+            auto& to = *static_cast<channel*>(user);
+            if (to.wants_room_) to.news_ = true;
+            return 0;
+        };
+    }
+};
+
+channel::channel(session& of, channel_user& user, channel_request what)
+    : of_(of), user_(&user), what_(std::move(what)), callbacks_(std::make_unique<callbacks>(*this)), news_(true) {}
+
+channel::~channel() = default;
+
+std::size_t channel::take(stream from, bytes_view bytes) noexcept {
+    if (user_ == nullptr) return bytes.size();  // nobody listens; the window must stay open for the close
+    if (held_) return 0;
+    const auto taken = user_->output(from, bytes);
+    if (taken < bytes.size()) held_ = true;
+    return taken;
+}
+
+// What it has to do -----------------------------------------------------------------------------------------------------
+
+void channel::step() {
+    news_ = false;
+    switch (phase_) {
+        case phase::opening: open(); break;
+        case phase::asking_terminal: ask_terminal(); break;
+        case phase::asking: ask(); break;
+        case phase::running: run(); break;
+        case phase::closing: close(); break;
+        case phase::over: break;
+    }
+}
+
+void channel::open() {
+    if (handle_ == nullptr) {
+        handle_ = ::ssh_channel_new(of_.handle());
+        if (handle_ == nullptr) return refuse(fail(errc::too_busy, "no memory for a channel"), false);
+        ::ssh_channel_set_blocking(handle_, 0);
+        ::ssh_set_channel_callbacks(handle_, &callbacks_->table);
+    }
+    const int rc = ::ssh_channel_open_session(handle_);
+    if (rc == SSH_AGAIN) {
+        news_ = false;
+        return;
+    }
+    if (rc != SSH_OK) {
+        auto why = fail(errc::too_busy, of_.last_error());
+        why.at = stage::channel;
+        return refuse(std::move(why), false);
+    }
+    if (user_ == nullptr) {  // given up meanwhile: nothing is asked for any more
+        phase_ = phase::closing;
+        return close();
+    }
+    phase_ = what_.terminal ? phase::asking_terminal : phase::asking;
+    return what_.terminal ? ask_terminal() : ask();
+}
+
+void channel::ask_terminal() {
+    const int rc = ::ssh_channel_request_pty_size(handle_, what_.terminal_type.c_str(), what_.terminal->columns,
+                                                  what_.terminal->rows);
+    if (rc == SSH_AGAIN) return;
+    if (rc != SSH_OK) {
+        auto why = fail(errc::unsupported, "terminal: the server gives none");
+        why.at = stage::request;
+        return refuse(std::move(why), false);
+    }
+    phase_ = phase::asking;
+    ask();
+}
+
+void channel::ask() {
+    if (user_ == nullptr && !handed_over_) {
+        phase_ = phase::closing;
+        return close();
+    }
+    handed_over_ = true;
+    const int rc = ::ssh_channel_request_exec(handle_, what_.line.c_str());
+    if (rc == SSH_AGAIN) return;
+    if (rc != SSH_OK) {
+        auto why = fail(errc::start_failed, "the server does not run commands: " + of_.last_error());
+        why.at = stage::request;
+        return refuse(std::move(why), true);
+    }
+    phase_ = phase::running;
+    if (user_ != nullptr) user_->accepted();
+    run();
+}
+
+void channel::run() {
+    if (user_ != nullptr && wants_room_) {
+        wants_room_ = false;
+        user_->writable();
+    }
+    while (!signals_.empty()) {
+        const auto end = signals_.find(' ');
+        const auto name = signals_.substr(0, end);
+        signals_.erase(0, end + 1);
+        ::ssh_channel_request_send_signal(handle_, name.c_str());
+    }
+    if (new_size_) {
+        ::ssh_channel_change_pty_size(handle_, new_size_->columns, new_size_->rows);
+        new_size_.reset();
+    }
+    if (end_of_input_ && !end_sent_) end_sent_ = ::ssh_channel_send_eof(handle_) != SSH_ERROR;
+
+    if (user_ != nullptr && status_) user_->exited(*std::exchange(status_, std::nullopt));
+    if (user_ != nullptr && !ended_by_.empty()) user_->signaled(std::exchange(ended_by_, {}), core_);
+    // What is held back is still to come: the end waits behind it.
+    if (user_ != nullptr && eof_received_ && !held_ && !eof_told_) {
+        eof_told_ = true;
+        user_->output_ended();
+    }
+    if (user_ == nullptr || (close_received_ && !held_)) {
+        phase_ = phase::closing;
+        close();
+    }
+}
+
+void channel::close() {
+    // It ends the input first, and needs a second call for the rest if that could not be sent at once.
+    if (::ssh_channel_close(handle_) == SSH_AGAIN) static_cast<void>(::ssh_channel_close(handle_));
+    if (!close_received_) return;
+    phase_ = phase::over;
+    ::ssh_remove_channel_callbacks(handle_, &callbacks_->table);
+    ::ssh_channel_free(std::exchange(handle_, nullptr));
+    if (auto* last = std::exchange(user_, nullptr)) last->closed();
+}
+
+void channel::refuse(failure why, bool handed_over) {
+    auto* const last = std::exchange(user_, nullptr);
+    if (phase_ == phase::opening) {
+        phase_ = phase::over;
+        if (handle_ != nullptr) {
+            ::ssh_remove_channel_callbacks(handle_, &callbacks_->table);
+            ::ssh_channel_free(std::exchange(handle_, nullptr));
+        }
+    } else {
+        phase_ = phase::closing;
+        close();
+    }
+    if (last != nullptr) last->refused(std::move(why), handed_over);
+}
+
+void channel::session_ended(const failure& why) {
+    if (handle_ != nullptr) ::ssh_remove_channel_callbacks(handle_, &callbacks_->table);
+    handle_ = nullptr;  // the session frees it
+    phase_ = phase::over;
+    if (auto* last = std::exchange(user_, nullptr)) last->lost(why, handed_over_);
+}
+
+// What is wanted of it --------------------------------------------------------------------------------------------------
+
+std::size_t channel::write(bytes_view bytes) {
+    if (phase_ != phase::running || end_of_input_ || close_received_) return bytes.size();
+    std::size_t done = 0;
+    while (done < bytes.size()) {
+        const auto window = std::size_t{::ssh_channel_window_size(handle_)};
+        const bool busy = (::ssh_get_status(of_.handle()) & SSH_WRITE_PENDING) != 0;
+        const auto size = (std::min)({bytes.size() - done, window, most_in_libssh});
+        if (size == 0 || (busy && done != 0)) break;
+        const int sent = ::ssh_channel_write(handle_, bytes.data() + done, static_cast<std::uint32_t>(size));
+        if (sent <= 0) break;
+        done += static_cast<std::size_t>(sent);
+    }
+    wants_room_ = done < bytes.size();
+    return done;
+}
+
+void channel::end_of_input() {
+    end_of_input_ = news_ = true;
+    of_.prod();
+}
+
+void channel::send_signal(std::string name) {
+    signals_ += std::move(name) + ' ';
+    news_ = true;
+    of_.prod();
+}
+
+void channel::resize(terminal_size size) {
+    new_size_ = size;
+    news_ = true;
+    of_.prod();
+}
+
+void channel::resume() {
+    if (!held_) return;
+    held_ = false;
+    drain_held();
+    news_ = true;
+    of_.prod();
+}
+
+// libssh calls again only when more arrives: what it kept is fetched by hand.
+void channel::drain_held() {
+    char chunk[16 * KiB];
+    for (const auto from : {stream::out, stream::err}) {
+        while (!held_ && handle_ != nullptr) {
+            const int got = ::ssh_channel_read_nonblocking(handle_, chunk, sizeof chunk, from == stream::err ? 1 : 0);
+            if (got <= 0) break;
+            if (user_ != nullptr) static_cast<void>(user_->output(from, {chunk, static_cast<std::size_t>(got)}));
+        }
+    }
+}
+
+void channel::let_go() noexcept {
+    user_ = nullptr;
+    held_ = false;
+    news_ = true;
+    of_.prod();
+}
+
+}  // namespace exec::inline v0::ssh

@@ -1,0 +1,125 @@
+// channel: one command's (or one tunnel's) place on a session, from its opening to the server's last word about it.
+//
+// Whoever wants something of the server is a channel_user. It may let go at any time: the channel then closes behind its back and keeps
+// its place on the session until the server has closed it too, because that is how long the server keeps its own.
+// What libssh reports is written down in its callbacks and acted upon after the pump (session.h); only output is handed on at once,
+// from where it lies.
+// Threads: the loop's.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "exec/bytes.h"
+#include "exec/command.h"
+#include "exec/error.h"
+#include "exec/result.h"
+
+struct ssh_channel_struct;  // libssh's
+
+namespace exec::inline v0::ssh {
+
+class session;
+
+class channel_user {
+   public:
+    // The server has taken the request. From here on nothing is `refused`.
+    virtual void accepted() noexcept = 0;
+    // The next output; how much of it was taken. Less than all holds the stream back, until channel::resume().
+    // Called inside libssh: it must not call the channel.
+    virtual std::size_t output(stream from, bytes_view bytes) noexcept = 0;
+    // There may be room again for channel::write().
+    virtual void writable() noexcept = 0;
+    // No more output. `exit`, where the server has told it, comes before or after.
+    virtual void output_ended() noexcept = 0;
+    virtual void exited(std::uint32_t status) noexcept = 0;
+    virtual void signaled(std::string_view name, bool core) noexcept = 0;
+    // One of these is the last call:
+    // nothing was begun. `handed_over`: the request was sent, and the server said no.
+    virtual void refused(failure why, bool handed_over) noexcept = 0;
+    // the server has closed it.
+    virtual void closed() noexcept = 0;
+    // the session ended. `handed_over`: the request was sent, and may have been carried out.
+    virtual void lost(const failure& why, bool handed_over) noexcept = 0;
+
+   protected:
+    ~channel_user() = default;
+};
+
+struct channel_request {
+    std::string line{};                       // of the exec request
+    std::optional<terminal_size> terminal{};  // set: a pseudo-terminal is asked for before
+    std::string terminal_type{};
+};
+
+class channel {
+   public:
+    // Opens and asks at once; the answers come by step(). `of` outlives it.
+    channel(session& of, channel_user& user, channel_request what);
+    // REQUIRES: over(), or the session has ended.
+    ~channel();
+    channel(const channel&) = delete;
+    channel& operator=(const channel&) = delete;
+
+    // For the user; not inside output().
+    // How many bytes were taken: as many as the server's window and a small queue of ours hold. Fewer: wait for writable().
+    std::size_t write(bytes_view bytes);
+    void end_of_input();
+    // By its name without SIG. No answer comes: whoever wants to know looks at what becomes of the command.
+    void send_signal(std::string name);
+    void resize(terminal_size size);
+    // Delivers what was held back, and what comes.
+    void resume();
+    // The user is gone, and is not called any more. The channel closes by itself.
+    void let_go() noexcept;
+
+    // For the session.
+    // Does what can be done. Called after each pump in which something was reported, and after each of the user's calls.
+    void step();
+    bool over() const noexcept { return phase_ == phase::over; }
+    bool is_zombie() const noexcept { return user_ == nullptr; }
+    bool has_news() const noexcept { return news_; }
+    bool waits_for_answer() const noexcept { return phase_ < phase::running; }
+    void session_ended(const failure& why);
+
+   private:
+    enum class phase : std::uint8_t { opening, asking_terminal, asking, running, closing, over };
+    struct callbacks;  // libssh's
+    friend struct callbacks;
+
+    void open();
+    void ask_terminal();
+    void ask();
+    void run();
+    void close();
+    void refuse(failure why, bool handed_over);
+    std::size_t take(stream from, bytes_view bytes) noexcept;
+    void drain_held();
+
+    session& of_;
+    channel_user* user_;
+    channel_request what_;
+    ssh_channel_struct* handle_ = nullptr;
+    std::unique_ptr<callbacks> callbacks_;
+    phase phase_ = phase::opening;
+    bool news_ = false;  // the callbacks have written something down
+    bool handed_over_ = false;
+    bool held_ = false;  // the user took less than all
+    bool eof_received_ = false;
+    bool eof_told_ = false;
+    bool close_received_ = false;
+    bool end_of_input_ = false;
+    bool end_sent_ = false;
+    bool wants_room_ = false;
+    std::optional<std::uint32_t> status_{};
+    std::string signals_{};  // to be sent, each followed by a blank
+    std::optional<terminal_size> new_size_{};
+    std::string ended_by_{};  // the signal's name
+    bool core_ = false;
+};
+
+}  // namespace exec::inline v0::ssh

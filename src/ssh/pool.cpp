@@ -1,0 +1,48 @@
+#include "exec/ssh/pool.h"
+
+#include <utility>
+
+#include "loop/deferral.h"
+#include "ssh/pool_core.h"
+
+namespace exec::inline v0::ssh {
+
+result<std::unique_ptr<pool>> make_pool(loop& on, pool_options options) {
+    if (options.keepalive_misses < 2) return fail(errc::invalid_argument, "pool: keepalive_misses is below 2");
+    if (options.channels_per_session == 0 || options.sessions_per_target == 0 || options.sessions == 0 ||
+        options.handshakes_per_target == 0) {
+        return fail(errc::invalid_argument, "pool: a bound is 0");
+    }
+    for (const auto each : {options.handshake_timeout, options.keepalive, options.idle_timeout, options.max_age}) {
+        if (each <= milliseconds::zero()) return fail(errc::invalid_argument, "pool: a time must be positive");
+    }
+    auto tcp = options.via ? options.via : make_tcp_connector(on, {.names = options.blocking});
+    return std::unique_ptr<pool>(
+        new pool(std::make_shared<pool_core>(exec::detail::core_of(on), std::move(options), std::move(tcp))));
+}
+
+pool::~pool() {
+    if (core_->loop()->driven_here()) {
+        core_->end();
+        return;
+    }
+    bool ended = false;
+    auto* made = new exec::detail::deferral(core_->loop(), core_->loop()->now(), [this, &ended] {
+        core_->end();
+        ended = true;
+    });
+    made->begin();
+    made->release();
+    while (!ended) core_->loop()->run_ready({});
+}
+
+void pool::retire(const endpoint& target, milliseconds within) {
+    auto* made = new exec::detail::deferral(core_->loop(), core_->loop()->now(),
+                                            [core = core_, target, within] { core->retire(target, within); });
+    made->begin();
+    made->release();
+}
+
+pool_stats pool::stats() const { return core_->snapshot(); }
+
+}  // namespace exec::inline v0::ssh

@@ -1,0 +1,161 @@
+// remote_execution: one command on another machine. The object behind the handle.
+//
+// It waits for a place on a session, has the command begun, follows the same time model as a local run, and tells the same things to
+// the observer. What it cannot see (a process, a pipe) it learns from the wrapper's marker and from a second channel that
+// signals the group and looks at it.
+// Threads: the handle's members from any; the rest in the thread that drives the loop.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "exec/capture.h"
+#include "exec/execution.h"
+#include "exec/observer.h"
+#include "exec/ssh/runner.h"
+#include "exec/timeline.h"
+
+#include "loop/alarm.h"
+#include "loop/client.h"
+#include "loop/core.h"
+#include "loop/inbox.h"
+#include "ssh/channel.h"
+#include "ssh/marker.h"
+#include "ssh/pool_core.h"
+#include "ssh/remote_command.h"
+#include "ssh/remote_kill.h"
+#include "ssh/side_command.h"
+
+namespace exec::inline v0::ssh {
+
+struct remote_setup {
+    std::shared_ptr<pool_core> pool{};
+    endpoint target{};
+    runner_options options{};
+};
+
+class remote_execution final : public execution::control,
+                               public exec::detail::note,
+                               public exec::detail::client,
+                               public waiter,
+                               public channel_user {
+   public:
+    static execution start(std::shared_ptr<const remote_setup> setup, command what, limits within,
+                           std::unique_ptr<observer> tell, result<void> refused);
+
+    // execution::control: any thread.
+    std::size_t write_in(bytes_view bytes) override;
+    void close_in() override;
+    void resume() override;
+    result<void> signal(int number) override;
+    result<void> resize(terminal_size size) override;
+    void stop(milliseconds grace) override;
+    std::uint64_t id() const override { return id_; }
+    void detach() override { release(); }
+    void let_go() override;
+
+    // note
+    void notified() noexcept override;
+    void retain() noexcept override { claims_.fetch_add(1, std::memory_order_relaxed); }
+    void release() noexcept override;
+
+    // client
+    void shut_down(milliseconds within) noexcept override;
+    void abandon() noexcept override;
+
+    // waiter
+    void granted(session& on) noexcept override;
+    void denied(const failure& why) noexcept override;
+
+    // channel_user
+    void accepted() noexcept override;
+    std::size_t output(stream from, bytes_view bytes) noexcept override;
+    void writable() noexcept override;
+    void output_ended() noexcept override;
+    void exited(std::uint32_t status) noexcept override;
+    void signaled(std::string_view name, bool core) noexcept override;
+    void refused(failure why, bool handed_over) noexcept override;
+    void closed() noexcept override;
+    void lost(const failure& why, bool handed_over) noexcept override;
+
+   private:
+    enum class phase : std::uint8_t { fresh, waiting, requested, running, settling, over };
+    class turn;
+
+    remote_execution(std::shared_ptr<const remote_setup> setup, command what, limits within,
+                     std::unique_ptr<observer> tell, result<void> refused);
+    ~remote_execution() = default;
+
+    void begin();
+    void begun(std::int64_t pid, bool leads);
+    void marked(const report& said);
+    std::size_t show(stream from, bytes_view bytes);
+    void feed();
+    void tick();
+    void act();
+    void ask_group(int signal, milliseconds until_gone);
+    void group_answered(std::optional<group_state> said);
+    void settle();
+    void stop_waiting(stop_reason why);
+    void conclude(result<outcome> how);
+    outcome account();
+    void due() noexcept;
+    template <class F>
+    void tell(F&& call);
+    bool muted() const noexcept { return muted_.load(std::memory_order_acquire); }
+
+    const std::shared_ptr<const remote_setup> setup_;
+    const std::uint64_t id_;
+    std::atomic<std::uint32_t> claims_{2};
+    std::atomic<std::int64_t> stop_grace_;
+    std::atomic<bool> muted_{false};
+    std::atomic<bool> resume_{false};
+
+    // What the handle leaves here.
+    std::mutex guard_{};
+    std::string input_{};  // not yet given to the channel
+    bool input_ends_ = false;
+    bool deaf_ = false;  // nobody takes any more
+    bool owes_room_ = false;
+    bool reachable_ = false;  // it has begun and has not ended: signals make sense
+    std::string signals_{};
+    std::optional<terminal_size> size_{};
+
+    command what_;
+    limits within_;
+    std::unique_ptr<observer> tell_;
+    std::unique_ptr<const failure> refused_{};
+    phase phase_ = phase::fresh;
+    const time_point called_;
+    time_point placed_{};
+    time_point finished_{};
+    timeline clock_{};
+    std::shared_ptr<session> on_{};
+    channel* channel_ = nullptr;
+    remote_command line_{};
+    std::optional<marker_filter> out_filter_{};
+    std::optional<marker_filter> err_filter_{};
+    std::size_t preamble_sent_ = 0;
+    bool may_feed_ = false;
+    std::int64_t pid_ = 0;
+    bool leads_ = false;
+    std::optional<report> never_ran_{};
+    capture kept_[2];
+    std::uint64_t shown_[2]{};
+    std::uint64_t taken_ = 0;
+    bool ended_[2]{};  // their output, as the server said
+    exit_status exit_{};
+    bool known_ = false;  // exit_
+    bool observer_failed_ = false;
+    std::error_code broke_{};
+    tree_state left_ = tree_state::unknown;
+    std::unique_ptr<side_command> side_{};
+    bool conclude_ = false;
+
+    exec::detail::alarm_member<remote_execution, &remote_execution::due> alarm_{*this};
+};
+
+}  // namespace exec::inline v0::ssh

@@ -1,0 +1,374 @@
+#include "ssh/session.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <utility>
+
+#include "exec/display.h"
+#include "loop/deferral.h"
+#include "posix/fd.h"
+#include "posix/syscalls.h"
+#include "ssh/secret.h"
+
+#include <libssh/callbacks.h>
+#include <libssh/libssh.h>
+#include <libssh/server.h>  // ssh_send_keepalive
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/epoll.h>
+
+namespace exec::inline v0::ssh {
+namespace {
+
+// What one session may do before its neighbours have their turn: reads of 4 KiB each, so 256 KiB.
+constexpr int rounds_a_turn = 64;
+// Hardware AES first: a third of the processor time of chacha20 (bench/ssh).
+constexpr const char* ciphers =
+    "aes128-gcm@openssh.com,aes256-gcm@openssh.com,chacha20-poly1305@openssh.com,aes128-ctr,aes256-ctr";
+constexpr int smallest_rsa = 2048;  // bits
+
+// The answer of somebody else, on whatever thread, brought to the loop and dropped if the session is gone by then.
+template <class T, class Take>
+reply<T> to_the_loop(std::shared_ptr<exec::detail::loop_core> core, std::weak_ptr<session> whom, Take take) {
+    return reply<T>([core = std::move(core), whom = std::move(whom), take](result<T> answer) {
+        auto* made = new exec::detail::deferral(core, core->now(), [whom, take, kept = std::move(answer)]() mutable {
+            if (const auto is = whom.lock()) take(*is, std::move(kept));
+        });
+        made->begin();
+        made->release();
+    });
+}
+
+std::string words_of(std::string_view text) { return display(text.substr(0, 256)); }
+
+}  // namespace
+
+session::session(std::shared_ptr<exec::detail::loop_core> core, endpoint target, const pool_options& options,
+                 session_owner& owner)
+    : core_(std::move(core)),
+      target_(std::move(target)),
+      options_(options),
+      owner_(owner),
+      counter_(std::make_unique<ssh_counter_struct>()) {}
+
+session::~session() { close(); }
+
+std::size_t session::zombies() const noexcept {
+    return static_cast<std::size_t>(
+        std::count_if(channels_.begin(), channels_.end(), [](const auto& one) { return one->is_zombie(); }));
+}
+
+std::string session::last_error() const { return handle_ != nullptr ? words_of(::ssh_get_error(handle_)) : ""; }
+
+// The handshake -----------------------------------------------------------------------------------------------------------
+
+void session::open(connector& way, time_point by, unsigned attempt) {
+    by_ = (std::min)(by, saturating_add(core_->now(), options_.handshake_timeout));
+    attempt_ = attempt;
+    born_ = core_->now();
+    alarm_.set(*core_, by_);
+    way.connect(target_.host, target_.port, by_,
+                to_the_loop<connection>(core_, weak_from_this(),
+                                        [](session& of, result<connection> made) { of.connected(std::move(made)); }));
+}
+
+void session::connected(result<connection> made) {
+    if (phase_ != phase::connecting) return;
+    if (!made) return end(made.error());
+    wire_ = *std::move(made);
+    if (auto set = posix::set_nonblocking(wire_.fd(), true); !set) return end(set.error());
+    handle_ = ::ssh_new();
+    event_ = ::ssh_event_new();
+    if (handle_ == nullptr || event_ == nullptr) return fail_with(errc::too_busy, "no memory for a session");
+
+    const auto set_text = [this](ssh_options_e option, const std::string& value) {
+        return ::ssh_options_set(handle_, option, value.c_str()) == SSH_OK;
+    };
+    const int off = 0;
+    const int fd = wire_.fd();
+    // No file of the host's account is read, and no name of ours is given to libssh to parse: the socket is there, and keys are
+    // checked by us.
+    bool taken = ::ssh_options_set(handle_, SSH_OPTIONS_PROCESS_CONFIG, &off) == SSH_OK &&
+                 set_text(SSH_OPTIONS_HOST, "peer") && set_text(SSH_OPTIONS_KNOWNHOSTS, "/dev/null") &&
+                 set_text(SSH_OPTIONS_GLOBAL_KNOWNHOSTS, "/dev/null") && set_text(SSH_OPTIONS_CIPHERS_C_S, ciphers) &&
+                 set_text(SSH_OPTIONS_CIPHERS_S_C, ciphers) &&
+                 ::ssh_options_set(handle_, SSH_OPTIONS_RSA_MIN_SIZE, &smallest_rsa) == SSH_OK &&
+                 ::ssh_options_set(handle_, SSH_OPTIONS_FD, &fd) == SSH_OK;
+    if (!taken) return fail_with(errc::unsupported, "libssh refused an option: " + last_error());
+    if (!set_text(SSH_OPTIONS_USER, target_.user)) {
+        return fail_with(errc::invalid_argument, "user name: " + words_of(target_.user));
+    }
+    std::string wanted;
+    const host_name name{target_.machine.empty() ? target_.host : target_.machine, target_.port};
+    for (const auto& one : target_.trust->algorithms(name)) wanted += (wanted.empty() ? "" : ",") + one;
+    if (!wanted.empty() && !set_text(SSH_OPTIONS_HOSTKEYS, wanted)) {
+        return fail_with(errc::unsupported, "host key algorithms: " + words_of(wanted));
+    }
+    ::ssh_set_blocking(handle_, 0);
+    ::ssh_set_counters(handle_, counter_.get(), nullptr);
+    phase_ = phase::key_exchange;
+    if (!core_->add(watch_, wire_.fd(), EPOLLIN)) return fail_with(errc::shutting_down, "");
+    watched_ = EPOLLIN;
+    go_on();
+}
+
+void session::go_on() {
+    if (phase_ == phase::key_exchange) exchange_keys();
+    if (phase_ == phase::login) log_in();
+    if (!ended()) watch_what_is_wanted();
+}
+
+void session::exchange_keys() {
+    // sshd's answers come in two pieces; without this the second one waits for our delayed acknowledgement (40 ms).
+    const int on = 1;
+    posix::sys().set_option(wire_.fd(), IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);
+    const int rc = ::ssh_connect(handle_);
+    if (rc == SSH_ERROR) return fail_with(errc::connect_failed, last_error());
+    if (!added_) added_ = ::ssh_event_add_session(event_, handle_) == SSH_OK;
+    // libssh makes the socket blocking once it takes it for connected.
+    if (auto set = posix::set_nonblocking(wire_.fd(), true); !set) return end(set.error());
+    if (rc == SSH_AGAIN) return;
+    show_host_key();
+}
+
+void session::show_host_key() {
+    phase_ = phase::host_key;
+    ssh_key key = nullptr;
+    char* text = nullptr;
+    if (::ssh_get_server_publickey(handle_, &key) != SSH_OK) return fail_with(errc::connect_failed, last_error());
+    std::string line = ::ssh_key_type_to_char(::ssh_key_type(key));
+    const bool told = ::ssh_pki_export_pubkey_base64(key, &text) == SSH_OK;
+    if (told) line.append(" ").append(text);
+    ::ssh_string_free_char(text);
+    ::ssh_key_free(key);
+    auto shown = parse_host_key(line);
+    if (!told || !shown) return fail_with(errc::connect_failed, "the server's key cannot be read");
+    const host_name name{target_.machine.empty() ? target_.host : target_.machine, target_.port};
+    target_.trust->check(name, *shown,
+                         to_the_loop<void>(core_, weak_from_this(),
+                                           [](session& of, result<void> verdict) { of.trusted(std::move(verdict)); }));
+}
+
+void session::trusted(result<void> verdict) {
+    if (phase_ != phase::host_key) return;
+    if (!verdict) return end(verdict.error());
+    phase_ = phase::granting;
+    login_request who{target_.host, target_.port, target_.user, target_.machine, attempt_, by_};
+    target_.login->obtain(std::move(who),
+                          to_the_loop<credential>(core_, weak_from_this(), [](session& of, result<credential> answer) {
+                              of.obtained(std::move(answer));
+                          }));
+}
+
+void session::obtained(result<credential> answer) {
+    if (phase_ != phase::granting) return;
+    if (!answer) {
+        auto why = std::move(answer).error();
+        if (why.at == stage::none) why.at = stage::grant;
+        return end(why);
+    }
+    login_ = *std::move(answer);
+    if (login_.held() == nullptr) return fail_with(errc::auth_failed, "the provider gave no credential");
+    if (login_.not_after && *login_.not_after <= core_->now()) {
+        return fail_with(errc::auth_failed, "the credential has ended already");
+    }
+    phase_ = phase::login;
+    go_on();
+}
+
+void session::log_in() {
+    const auto& held = *login_.held();
+    int rc = SSH_AUTH_ERROR;
+    switch (held.kind()) {
+        case detail::secret::what::key:
+        case detail::secret::what::certified_key: rc = ::ssh_userauth_publickey(handle_, nullptr, held.key()); break;
+        case detail::secret::what::password:
+            rc = ::ssh_userauth_password(handle_, nullptr, held.password().c_str());
+            break;
+        case detail::secret::what::agent: return fail_with(errc::unsupported, "login by an SSH agent");
+    }
+    // A server that disconnects instead of answering leaves libssh waiting for ever.
+    if (rc == SSH_AUTH_AGAIN && ::ssh_is_connected(handle_) != 0) return;
+    switch (rc) {
+        case SSH_AUTH_SUCCESS: return logged_in();
+        case SSH_AUTH_DENIED: return fail_with(errc::auth_failed, target_.text() + ": the credential was refused");
+        case SSH_AUTH_PARTIAL:
+            return fail_with(errc::auth_failed, target_.text() + ": more than one credential is asked for");
+        default: return fail_with(errc::auth_failed, target_.text() + ": " + last_error());
+    }
+}
+
+void session::logged_in() {
+    phase_ = phase::ready;
+    was_ready_ = true;
+    usable_until_ = saturating_add(core_->now(), options_.max_age);
+    if (login_.not_after && !options_.reuse_past_credential) {
+        usable_until_ = (std::min)(usable_until_, saturating_add(*login_.not_after, -options_.credential_margin));
+    }
+    login_ = {};
+    heard_ = counter_->in_bytes;
+    alarm_.set(*core_, saturating_add(core_->now(), options_.keepalive));
+    owner_.session_ready(*this);
+}
+
+stage session::where() const noexcept {
+    switch (phase_) {
+        case phase::connecting: return stage::connect;
+        case phase::key_exchange: return counter_->in_bytes == 0 ? stage::banner : stage::key_exchange;
+        case phase::host_key: return stage::host_key;
+        case phase::granting: return stage::grant;
+        case phase::login: return stage::login;
+        case phase::ready:
+        case phase::ended: break;
+    }
+    return stage::none;
+}
+
+void session::fail_with(errc code, std::string context) {
+    auto why = fail(code, std::move(context));
+    why.at = where();
+    end(why);
+}
+
+// Its life --------------------------------------------------------------------------------------------------------------
+
+channel& session::lend(channel_user& to, channel_request what) {
+    channels_.push_back(std::make_unique<channel>(*this, to, std::move(what)));
+    auto& made = *channels_.back();
+    prod();
+    return made;
+}
+
+void session::prod() {
+    if (pumping_ || stepping_ || ended()) return;
+    const auto here = shared_from_this();
+    step_channels();
+    if ((::ssh_get_status(handle_) & SSH_WRITE_PENDING) != 0) pump();
+    if (!ended()) watch_what_is_wanted();
+}
+
+void session::socket_ready(std::uint32_t /*events*/) noexcept {
+    const auto here = shared_from_this();
+    unanswered_ = 0;
+    if (phase_ == phase::ready) {
+        pump();
+    } else if (added_) {
+        pump();
+        if (!ended()) go_on();
+    } else {
+        go_on();
+    }
+    if (!ended()) watch_what_is_wanted();
+}
+
+void session::pump() {
+    if (pumping_) return;
+    pumping_ = true;
+    bool died = false;
+    for (int round = 0; round < rounds_a_turn && !died; ++round) {
+        const int rc = ::ssh_event_dopoll(event_, 0);
+        died = rc == SSH_ERROR || ::ssh_is_connected(handle_) == 0;
+        if (rc == SSH_AGAIN) break;
+        pumping_ = false;
+        step_channels();
+        if (ended()) return;
+        pumping_ = true;
+    }
+    pumping_ = false;
+    step_channels();
+    if (died && !ended()) fail_with(errc::connect_failed, target_.text() + ": " + last_error());
+}
+
+void session::step_channels() {
+    if (std::exchange(stepping_, true)) return;
+    bool freed = false;
+    // libssh tells nobody of an answer to a request: whoever waits for one looks after each pump.
+    bool first = true;
+    for (bool again = true; again && !ended(); first = false) {
+        again = false;
+        for (auto each = channels_.begin(); each != channels_.end();) {
+            if ((*each)->has_news() || (first && (*each)->waits_for_answer())) {
+                (*each)->step();
+                again = true;
+                if (ended()) break;
+            }
+            if ((*each)->over()) {
+                each = channels_.erase(each);
+                freed = true;
+            } else {
+                ++each;
+            }
+        }
+    }
+    stepping_ = false;
+    if (freed && !ended()) owner_.session_changed(*this);
+}
+
+void session::watch_what_is_wanted() {
+    const auto wanted = EPOLLIN | ((::ssh_get_status(handle_) & SSH_WRITE_PENDING) != 0 ? std::uint32_t{EPOLLOUT} : 0U);
+    if (wanted == watched_ || !watch_.watching()) return;
+    watched_ = wanted;
+    static_cast<void>(core_->modify(watch_, wanted));
+}
+
+void session::due() noexcept {
+    const auto here = shared_from_this();
+    if (phase_ == phase::ready) return question();
+    auto why = failure{std::make_error_code(std::errc::timed_out), target_.text(), {}, where()};
+    end(why);
+}
+
+void session::question() {
+    const bool silent = counter_->in_bytes == heard_;
+    heard_ = counter_->in_bytes;
+    if (!silent) unanswered_ = 0;
+    if (silent && unanswered_ >= options_.keepalive_misses) {
+        return fail_with(errc::connect_failed,
+                         target_.text() + ": no answer for " + std::to_string(unanswered_) + " keepalives");
+    }
+    if (silent) {
+        ++unanswered_;
+        // Every second call only takes note of the answer to the one before.
+        ::ssh_send_keepalive(handle_);
+        ::ssh_send_keepalive(handle_);
+        owner_.session_changed(*this);
+    }
+    alarm_.set(*core_, saturating_add(core_->now(), options_.keepalive));
+    watch_what_is_wanted();
+}
+
+// Its end ----------------------------------------------------------------------------------------------------------------
+
+void session::end(const failure& why) {
+    if (ended()) return;
+    const auto here = shared_from_this();
+    auto told = why;
+    if (wire_.last_words) {
+        const auto words = wire_.last_words();
+        if (!words.empty()) told.context += " (" + display(words.substr(0, 4096)) + ')';
+    }
+    phase_ = phase::ended;
+    alarm_.clear();
+    for (const auto& each : channels_) each->session_ended(told);
+    channels_.clear();
+    close();
+    owner_.session_ended(*this, told);
+}
+
+void session::close() {
+    core_->remove(watch_);
+    if (handle_ != nullptr) {
+        // libssh 0.10 closes our descriptor when it meets an error, and says so by forgetting it.
+        const bool is_ours = ::ssh_get_fd(handle_) == wire_.fd();
+        if (!is_ours) wire_.release();
+        if (added_) ::ssh_event_remove_session(event_, handle_);
+        ::ssh_disconnect(handle_);
+        ::ssh_free(handle_);
+        handle_ = nullptr;
+    }
+    if (event_ != nullptr) ::ssh_event_free(std::exchange(event_, nullptr));
+    wire_ = {};
+}
+
+}  // namespace exec::inline v0::ssh

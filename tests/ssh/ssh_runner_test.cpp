@@ -1,0 +1,134 @@
+// Commands on real servers, over pooled sessions.
+#include <exec/ssh/runner.h>
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "heard.h"
+#include "local_host.h"
+#include "servers/openssh_server.h"
+
+using namespace std::chrono_literals;
+using exec::errc;
+using exec::exit_status;
+using exec::stop_reason;
+using test::heard;
+using test::sh;
+
+namespace {
+
+// A server, a pool, and a runner on it.
+class remote_host {
+   public:
+    explicit remote_host(test::openssh_options server = {}, exec::ssh::pool_options options = {})
+        : server_(std::move(server)), loop_(test::new_loop()) {
+        pool_ = *exec::ssh::make_pool(*loop_, std::move(options));
+        there_ = at(server_.port());
+        runner_ = *exec::ssh::make_runner(*pool_, there_);
+    }
+    exec::ssh::endpoint at(int port) {
+        exec::ssh::endpoint there;
+        there.host = "127.0.0.1";
+        there.port = static_cast<std::uint16_t>(port);
+        there.user = server_.user();
+        there.login = exec::ssh::always(*exec::ssh::read_private_key(server_.client_key()));
+        there.trust = *exec::ssh::known_hosts_text(server_.known_hosts_line(), "test");
+        return there;
+    }
+    exec::loop& on() { return *loop_; }
+    exec::ssh::pool& sessions() { return *pool_; }
+    test::openssh_server& server() { return server_; }
+
+    exec::execution start(exec::command what, exec::limits within, heard& to) {
+        return runner_->start(std::move(what), std::move(within), std::make_unique<test::listener>(to));
+    }
+    void finish(const heard& to) {
+        REQUIRE(test::drive_until(*loop_, [&] { return to.over(); }));
+    }
+    exec::outcome outcome_of(exec::command what, exec::limits within = {}) {
+        heard to;
+        const auto handle = start(std::move(what), std::move(within), to);
+        finish(to);
+        for (const auto& each : to.broken) FAIL_CHECK(each);
+        if (!to.end->has_value()) FAIL(to.end->error().message());
+        return **to.end;
+    }
+    exec::failure failure_of(exec::command what, exec::limits within = {}) {
+        heard to;
+        const auto handle = start(std::move(what), std::move(within), to);
+        finish(to);
+        REQUIRE_FALSE(to.end->has_value());
+        return to.end->error();
+    }
+
+   private:
+    test::openssh_server server_;
+    std::unique_ptr<exec::loop> loop_;
+    std::unique_ptr<exec::ssh::pool> pool_;
+    exec::ssh::endpoint there_{};
+    std::shared_ptr<exec::runner> runner_;
+};
+
+}  // namespace
+
+TEST_CASE("ssh: a command's output, its streams and its exit status come back") {
+    remote_host host;
+    const auto how = host.outcome_of(sh("echo out; echo err >&2; exit 3"));
+    CHECK(how.exit == exit_status::exited(3));
+    CHECK(how.out.bytes == "out\n");
+    CHECK(how.err.bytes == "err\n");
+    CHECK(how.out.complete);
+    CHECK(how.began == exec::started::yes);
+    CHECK(how.tree == exec::tree_state::group_gone);
+}
+
+TEST_CASE("ssh: many commands share one login") {
+    remote_host host;
+    for (int i = 0; i < 20; ++i) CHECK(host.outcome_of(sh("exit " + std::to_string(i))).exit == exit_status::exited(i));
+    CHECK(host.sessions().stats().connects == 1);
+    CHECK(host.sessions().stats().commands == 20);
+}
+
+TEST_CASE("ssh: input, directory and environment reach the command") {
+    remote_host host;
+    auto what = sh("pwd; echo \"$WORD\"; cat");
+    what.cwd = "/usr/lib";
+    REQUIRE(what.env.set("WORD", "a b'c"));
+    what.in = exec::input::bytes("typed\n");
+    const auto how = host.outcome_of(what);
+    CHECK(how.out.bytes == "/usr/lib\na b'c\ntyped\n");
+    CHECK(how.exit == exit_status::exited(0));
+}
+
+TEST_CASE("ssh: a program that is not there is a failure and not an exit status") {
+    remote_host host;
+    const auto why = host.failure_of(test::words({"/no/such/program"}));
+    CHECK(why.at == exec::stage::program);
+}
+
+TEST_CASE("ssh: a timeout ends the command and its children over there") {
+    remote_host host;
+    exec::limits within;
+    within.run_timeout = 200ms;
+    const auto how = host.outcome_of(sh("sleep 1000 & sleep 1000"), within);
+    CHECK(how.stopped_by == stop_reason::run_timeout);
+    CHECK(how.exit.what == exit_status::kind::signaled);
+    CHECK(how.tree == exec::tree_state::group_gone);
+}
+
+TEST_CASE("ssh: a connection that ends is lost, and no exit status") {
+    remote_host host;
+    heard to;
+    const auto handle = host.start(sh("echo said; sleep 1000"), {}, to);
+    REQUIRE(test::drive_until(host.on(), [&] { return to.out == "said\n"; }));
+    host.server().kill_connections(9);
+    host.finish(to);
+    REQUIRE(to.end->has_value());
+    CHECK(to.outcome().how() == exec::ended::lost);
+    CHECK(to.outcome().exit.what == exit_status::kind::unknown);
+    CHECK(to.outcome().out.bytes == "said\n");
+}
