@@ -223,7 +223,7 @@ result<remote_command> wrap(const command& what, const nonce& mark, const wrappi
 
     const auto& words = what.program_and_args;
     const bool plain = what.cwd.empty() && !changes_variables(what.env);
-    // Nothing is longer when quoted than max_line allows, or the line below shows it.
+    // A first guess, for words that are too long even bare; the quoted line is measured below.
     bool in_line = words.packed().find('\n') == std::string_view::npos && words.packed().size() < max_line;
 
     const auto line_of = [&](bool with_preamble) {

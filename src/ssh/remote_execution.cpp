@@ -477,11 +477,10 @@ void remote_execution::group_answered(std::optional<group_state> said) {
     if (said)
         left_ = *said == group_state::gone ? (leads_ ? tree_state::group_gone : tree_state::unknown)
                                            : tree_state::may_survive;
-    if (phase_ == phase::settling) {
-        conclude(account());
-    } else {
-        act();
-    }
+    if (phase_ != phase::settling) return act();
+    // What was asked before the end tells nothing of the end.
+    if (!std::exchange(last_asked_, true)) return ask_last();
+    conclude(account());
 }
 
 // Whether anybody of the group is left, and their end if the policy says so.
@@ -489,7 +488,12 @@ void remote_execution::settle() {
     phase_ = phase::settling;
     finished_ = setup_->pool->loop()->now();
     alarm_.clear();
-    if (side_) return;  // its answer ends it
+    if (side_) return;  // one answer at a time: the last question follows it
+    last_asked_ = true;
+    ask_last();
+}
+
+void remote_execution::ask_last() {
     const bool kill = within_.stop.after_exit == survivors::kill;
     if (pid_ != 0) ask_group(kill ? 9 : 0, kill ? until_gone : 0ms);
     if (!side_) conclude(account());

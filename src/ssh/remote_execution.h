@@ -99,6 +99,7 @@ class remote_execution final : public execution::control,
     void ask_group(int signal, milliseconds until_gone);
     void group_answered(std::optional<group_state> said);
     void settle();
+    void ask_last();
     void stop_waiting(stop_reason why);
     void conclude(result<outcome> how);
     outcome account();
@@ -153,7 +154,7 @@ class remote_execution final : public execution::control,
     std::error_code broke_{};
     tree_state left_ = tree_state::unknown;
     std::unique_ptr<side_command> side_{};
-    bool conclude_ = false;
+    bool last_asked_ = false;  // what is left of the group
 
     exec::detail::alarm_member<remote_execution, &remote_execution::due> alarm_{*this};
 };

@@ -317,8 +317,9 @@ TEST_CASE("pinned: a server is asked for the kinds of the pins, or for none wher
 
 TEST_CASE("pinned: what is no pin is refused by its number") {
     const auto good = key_of(line_a).fingerprint;
-    for (const std::string& bad : {std::string("SHA256:"), good + "=", good.substr(0, good.size() - 1), good + "A",
-                                   std::string("MD5:00:11"), std::string(), std::string("ssh-ed25519 AAAA")}) {
+    for (const std::string& bad :
+         {std::string("SHA256:"), std::string("SHA256:AAA"), good + "=", good.substr(0, good.size() - 1), good + "A",
+          std::string("MD5:00:11"), std::string(), std::string("ssh-ed25519 AAAA")}) {
         CAPTURE(bad);
         const auto policy = exec::ssh::pinned({good, bad});
         REQUIRE_FALSE(policy);

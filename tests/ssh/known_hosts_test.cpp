@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -239,4 +240,16 @@ TEST_CASE("known_hosts: finds the lines that ssh-keygen -F finds") {
         }
     }
     CHECK(found_by_both > 30);
+}
+
+TEST_CASE("base64: only what would be written is read") {
+    CHECK(exec::ssh::from_base64("AAA=") == std::string(2, '\0'));
+    for (const auto* bad : {"", "AAA", "AAB=", "AB==", " AAA=", "AAA= ", "AAA=\n", "AA=A", "A===", "AAA-", "===="}) {
+        CAPTURE(bad);
+        CHECK_FALSE(exec::ssh::from_base64(bad));
+    }
+    for (std::size_t size = 1; size < 70; ++size) {
+        const std::string bytes(size, '\xfb');
+        CHECK(exec::ssh::from_base64(exec::ssh::to_base64(bytes)) == bytes);
+    }
 }

@@ -30,8 +30,8 @@ class credential {
     // Nothing: every login with it fails.
     credential() noexcept = default;
 
-    // A private key as text: OpenSSH's format or PEM. Nobody is asked for a passphrase. Deriving the key from one takes as
-    // long as whoever encrypted it chose: about a tenth of a second with ssh-keygen.
+    // A private key as text: OpenSSH's format or PEM. Nobody is asked for a passphrase. Unlocking takes as long as
+    // whoever locked it chose (ssh-keygen -a).
     // Fails with: errc::invalid_argument (no such format, the passphrase is missing or does not fit, RSA below 2048 bits).
     EXEC_API static result<credential> private_key(std::string_view text, std::string_view passphrase = {});
     // The same with a user certificate for it, the line of a *-cert.pub file.
@@ -85,9 +85,11 @@ struct grant {
     std::string public_key{};  // "ssh-ed25519 AAAA..."
 };
 // Makes an ed25519 key for each connection, in memory only, and has its public half made known: `push` answers, on any thread,
-// for how long the server will take it from the call on; it may be called by several threads at once. One denied login is tried once more with a new key on a new
-// connection, since grants may take a moment to be seen; then it is errc::auth_failed. A lifetime that is not positive, and
-// an answer that never comes, are failures at stage::grant.
+// for how long the server will take it, counted from the call. It may be called by several threads at once; one that throws or
+// drops its reply has failed. One denied login is tried once more with a new key on a new connection, since grants may take
+// a moment to be seen; then it is errc::auth_failed.
+// Fails with: what `push` answers, errc::broken_reply if it does not, errc::auth_failed for a lifetime that is not positive; at
+// stage::grant.
 // REQUIRES: a push.
 EXEC_API std::shared_ptr<provider> minted(callback<void(const grant&, reply<milliseconds>)> push);
 
