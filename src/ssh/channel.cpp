@@ -206,13 +206,13 @@ void channel::session_ended(const failure& why) {
 // What is wanted of it --------------------------------------------------------------------------------------------------
 
 std::size_t channel::write(bytes_view bytes) {
-    if (phase_ != phase::running || end_of_input_ || close_received_) return bytes.size();
+    if (phase_ != phase::running || is_deaf()) return 0;
     std::size_t done = 0;
     while (done < bytes.size()) {
+        if ((::ssh_get_status(of_.handle()) & SSH_WRITE_PENDING) != 0) break;  // what it has is not sent yet
         const auto window = std::size_t{::ssh_channel_window_size(handle_)};
-        const bool busy = (::ssh_get_status(of_.handle()) & SSH_WRITE_PENDING) != 0;
         const auto size = (std::min)({bytes.size() - done, window, most_in_libssh});
-        if (size == 0 || (busy && done != 0)) break;
+        if (size == 0) break;
         const int sent = ::ssh_channel_write(handle_, bytes.data() + done, static_cast<std::uint32_t>(size));
         if (sent <= 0) break;
         done += static_cast<std::size_t>(sent);

@@ -68,6 +68,8 @@ class channel {
     // For the user; not inside output().
     // How many bytes were taken: as many as the server's window and a small queue of ours hold. Fewer: wait for writable().
     std::size_t write(bytes_view bytes);
+    // Nothing that is written reaches anybody any more.
+    bool is_deaf() const noexcept { return phase_ > phase::running || end_of_input_ || close_received_; }
     void end_of_input();
     // By its name without SIG. No answer comes: whoever wants to know looks at what becomes of the command.
     void send_signal(std::string name);
@@ -83,7 +85,7 @@ class channel {
     bool over() const noexcept { return phase_ == phase::over; }
     bool is_zombie() const noexcept { return user_ == nullptr; }
     bool has_news() const noexcept { return news_; }
-    bool waits_for_answer() const noexcept { return phase_ < phase::running; }
+    bool waits() const noexcept { return phase_ < phase::running || wants_room_; }
     void session_ended(const failure& why);
 
    private:

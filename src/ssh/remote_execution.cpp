@@ -327,7 +327,7 @@ void remote_execution::marked(const report& said) {
 
 std::size_t remote_execution::output(stream from, bytes_view bytes) noexcept {
     const turn here(*this);
-    if (phase_ == phase::over) return bytes.size();
+    if (phase_ == phase::over || cut_) return bytes.size();  // it was given up
     if (clock_.paused() && phase_ != phase::requested) return 0;
     auto& filter = from == stream::out ? out_filter_ : err_filter_;
     if (!filter) return show(from, bytes);
@@ -398,7 +398,10 @@ void remote_execution::feed() {
     bool end = false;
     {
         const std::lock_guard hold(guard_);
-        if (!input_.empty()) {
+        if (channel_->is_deaf()) {
+            deaf_ = true;
+            input_ = {};
+        } else if (!input_.empty()) {
             const auto sent = channel_->write(input_);
             taken_ += sent;
             input_.erase(0, sent);
@@ -451,8 +454,8 @@ void remote_execution::act() {
                 if (channel_ != nullptr) channel_->send_signal("KILL");
                 ask_group(9, until_gone);
                 break;
-            case timeline::action::cut: ended_[0] = ended_[0] && ended_[1]; break;
-            case timeline::action::give_up: break;
+            case timeline::action::cut:
+            case timeline::action::give_up: cut_ = true; break;
         }
     }
     if (phase_ == phase::running && clock_.over()) return settle();
@@ -584,10 +587,12 @@ outcome remote_execution::account() {
     how.stopped_by = clock_.cause();
     if (observer_failed_ && how.stopped_by == stop_reason::nobody) how.stopped_by = stop_reason::observer_failed;
     how.broke = broke_;
-    how.out = std::move(kept_[0]).take(ended_[0]);
-    how.err = std::move(kept_[1]).take(ended_[1]);
+    how.out = std::move(kept_[0]).take(ended_[0] && !cut_);
+    how.err = std::move(kept_[1]).take(ended_[1] && !cut_);
     how.in_taken = taken_;
     how.tree = left_;
+    // The group is empty and still somebody holds the channel open: a descendant that left the group.
+    if (cut_ && channel_ != nullptr && left_ == tree_state::group_gone) how.tree = tree_state::may_survive;
     how.where = setup_->options.where;
     const auto began = clock_.began_at();
     const auto exited = clock_.has_exited() ? clock_.exited_at() : now;

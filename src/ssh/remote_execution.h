@@ -147,7 +147,8 @@ class remote_execution final : public execution::control,
     capture kept_[2];
     std::uint64_t shown_[2]{};
     std::uint64_t taken_ = 0;
-    bool ended_[2]{};  // their output, as the server said
+    bool ended_[2]{};   // their output, as the server said
+    bool cut_ = false;  // before that
     exit_status exit_{};
     bool known_ = false;  // exit_
     bool observer_failed_ = false;

@@ -8,6 +8,9 @@
 namespace exec::inline v0::ssh {
 namespace {
 
+// Of one argument there: MAX_ARG_STRLEN of a Linux with pages of 4 KiB, without the NUL. Other systems allow more.
+constexpr std::size_t longest_word = 32 * 4 * KiB - 1;
+
 capabilities of_a_server(const runner_options& options) {
     const bool wrapped = options.with == wrapper::on;
     capabilities can;
@@ -23,6 +26,7 @@ capabilities of_a_server(const runner_options& options) {
     can.leaves_survivors = true;
     can.pauses = true;
     // What the wrapper's shell reads of its input before it becomes the command.
+    can.max_word_bytes = wrapped ? longest_word : max_line;
     can.max_bytes = wrapped ? max_preamble / 4 : max_line;
     return can;
 }

@@ -1,6 +1,7 @@
 #include "ssh/session.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdlib>
 #include <utility>
 
@@ -14,6 +15,7 @@
 #include <libssh/libssh.h>
 #include <libssh/server.h>  // ssh_send_keepalive
 
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
@@ -86,7 +88,10 @@ void session::connected(result<connection> made) {
         return ::ssh_options_set(handle_, option, value.c_str()) == SSH_OK;
     };
     const int off = 0;
-    const int fd = wire_.fd();
+    // libssh 0.10 closes the descriptor that it was given when it meets an error. It gets a copy: ours is in the loop.
+    const int fd = posix::sys().fcntl(wire_.fd(), F_DUPFD_CLOEXEC, 3);
+    if (fd < 0) return end(os_failure(errno, stage::connect, "a second descriptor"));
+    copy_ = fd;
     // No file of the host's account is read, and no name of ours is given to libssh to parse: the socket is there, and keys are
     // checked by us.
     bool taken = ::ssh_options_set(handle_, SSH_OPTIONS_PROCESS_CONFIG, &off) == SSH_OK &&
@@ -283,12 +288,12 @@ void session::pump() {
 void session::step_channels() {
     if (std::exchange(stepping_, true)) return;
     bool freed = false;
-    // libssh tells nobody of an answer to a request: whoever waits for one looks after each pump.
+    // libssh tells nobody of an answer to a request, or of a window that has grown: whoever waits looks after each pump.
     bool first = true;
     for (bool again = true; again && !ended(); first = false) {
         again = false;
         for (auto each = channels_.begin(); each != channels_.end();) {
-            if ((*each)->has_news() || (first && (*each)->waits_for_answer())) {
+            if ((*each)->has_news() || (first && (*each)->waits())) {
                 (*each)->step();
                 again = true;
                 if (ended()) break;
@@ -359,9 +364,8 @@ void session::end(const failure& why) {
 void session::close() {
     core_->remove(watch_);
     if (handle_ != nullptr) {
-        // libssh 0.10 closes our descriptor when it meets an error, and says so by forgetting it.
-        const bool is_ours = ::ssh_get_fd(handle_) == wire_.fd();
-        if (!is_ours) wire_.release();
+        // One that libssh has closed it has forgotten.
+        const posix::fd still_open(::ssh_get_fd(handle_) == copy_ ? copy_ : -1);
         if (added_) ::ssh_event_remove_session(event_, handle_);
         ::ssh_disconnect(handle_);
         ::ssh_free(handle_);

@@ -112,6 +112,7 @@ class session final : public std::enable_shared_from_this<session> {
     credential login_{};
 
     connection wire_{};
+    int copy_ = -1;  // of wire_, libssh's
     ssh_session_struct* handle_ = nullptr;
     ssh_event_struct* event_ = nullptr;
     std::unique_ptr<ssh_counter_struct> counter_;
