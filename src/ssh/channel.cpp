@@ -218,6 +218,7 @@ std::size_t channel::write(bytes_view bytes) {
         done += static_cast<std::size_t>(sent);
     }
     wants_room_ = done < bytes.size();
+    of_.look_again();  // at what libssh did not send, and at what it read meanwhile
     return done;
 }
 

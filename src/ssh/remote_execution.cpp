@@ -127,7 +127,8 @@ std::size_t remote_execution::write_in(bytes_view bytes) {
     {
         const std::lock_guard hold(guard_);
         if (deaf_ || input_ends_) return bytes.size();
-        take = (std::min)(bytes.size(), within_.in_queue - (std::min)(within_.in_queue, input_.size()));
+        const auto waiting = input_.size() + unsent_;
+        take = (std::min)(bytes.size(), within_.in_queue - (std::min)(within_.in_queue, waiting));
         input_.append(bytes.substr(0, take));
         if (take < bytes.size()) owes_room_ = true;
     }
@@ -394,22 +395,34 @@ void remote_execution::feed() {
     if (preamble_sent_ < line_.preamble.size()) return;
     const bool streams = phase_ != phase::requested || (!what_.terminal || line_.preamble.empty());
     if (!may_feed_ || !streams) return;
+    // Not under the lock: a write may read as well, and what is read is told to the observer, who may write.
     bool room = false;
     bool end = false;
-    {
-        const std::lock_guard hold(guard_);
-        if (channel_->is_deaf()) {
-            deaf_ = true;
-            input_ = {};
-        } else if (!input_.empty()) {
-            const auto sent = channel_->write(input_);
-            taken_ += sent;
-            input_.erase(0, sent);
+    for (;;) {
+        {
+            const std::lock_guard hold(guard_);
+            if (channel_->is_deaf()) {
+                deaf_ = true;
+                input_ = {};
+                sending_ = {};
+                sent_ = 0;
+            }
+            if (sent_ == sending_.size()) {
+                sending_ = std::exchange(input_, {});
+                sent_ = 0;
+            }
+            unsent_ = sending_.size() - sent_;
+            room = owes_room_ && (deaf_ || input_.size() + unsent_ < within_.in_queue);
+            if (room) owes_room_ = false;
+            end = input_ends_ && unsent_ == 0;
         }
-        room = owes_room_ && input_.size() < within_.in_queue;
-        if (room) owes_room_ = false;
-        end = input_ends_ && input_.empty();
+        if (unsent_ == 0) break;
+        const auto now = channel_->write(bytes_view(sending_).substr(sent_));
+        sent_ += now;
+        taken_ += now;
+        if (now == 0 || channel_ == nullptr) break;
     }
+    if (channel_ == nullptr) return;
     if (end) channel_->end_of_input();
     if (room) {
         tell([](observer& to) {

@@ -117,7 +117,8 @@ class remote_execution final : public execution::control,
 
     // What the handle leaves here.
     std::mutex guard_{};
-    std::string input_{};  // not yet given to the channel
+    std::string input_{};     // not yet given to the channel
+    std::size_t unsent_ = 0;  // of sending_
     bool input_ends_ = false;
     bool deaf_ = false;  // nobody takes any more
     bool owes_room_ = false;
@@ -140,6 +141,8 @@ class remote_execution final : public execution::control,
     std::optional<marker_filter> out_filter_{};
     std::optional<marker_filter> err_filter_{};
     std::size_t preamble_sent_ = 0;
+    std::string sending_{};  // what the channel is being given
+    std::size_t sent_ = 0;   // of it
     bool may_feed_ = false;
     std::int64_t pid_ = 0;
     bool leads_ = false;

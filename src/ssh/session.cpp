@@ -89,9 +89,9 @@ void session::connected(result<connection> made) {
     };
     const int off = 0;
     // libssh 0.10 closes the descriptor that it was given when it meets an error. It gets a copy: ours is in the loop.
-    const int fd = posix::sys().fcntl(wire_.fd(), F_DUPFD_CLOEXEC, 3);
-    if (fd < 0) return end(os_failure(errno, stage::connect, "a second descriptor"));
-    copy_ = fd;
+    copy_.reset(posix::sys().fcntl(wire_.fd(), F_DUPFD_CLOEXEC, 3));
+    if (!copy_) return end(os_failure(errno, stage::connect, "a second descriptor"));
+    const int fd = copy_.get();
     // No file of the host's account is read, and no name of ours is given to libssh to parse: the socket is there, and keys are
     // checked by us.
     bool taken = ::ssh_options_set(handle_, SSH_OPTIONS_PROCESS_CONFIG, &off) == SSH_OK &&
@@ -129,6 +129,7 @@ void session::exchange_keys() {
     const int on = 1;
     posix::sys().set_option(wire_.fd(), IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);
     const int rc = ::ssh_connect(handle_);
+    copy_.release();  // from the first call on it is libssh's
     if (rc == SSH_ERROR) return fail_with(errc::connect_failed, last_error());
     if (!added_) added_ = ::ssh_event_add_session(event_, handle_) == SSH_OK;
     // libssh makes the socket blocking once it takes it for connected.
@@ -240,9 +241,8 @@ void session::fail_with(errc code, std::string context) {
 
 channel& session::lend(channel_user& to, channel_request what) {
     channels_.push_back(std::make_unique<channel>(*this, to, std::move(what)));
-    auto& made = *channels_.back();
-    prod();
-    return made;
+    core_->again(watch_, EPOLLIN);
+    return *channels_.back();
 }
 
 void session::prod() {
@@ -253,11 +253,16 @@ void session::prod() {
     if (!ended()) watch_what_is_wanted();
 }
 
+void session::look_again() {
+    if (!pumping_ && !stepping_ && watch_.watching()) core_->again(watch_, EPOLLIN);
+}
+
 void session::socket_ready(std::uint32_t /*events*/) noexcept {
     const auto here = shared_from_this();
-    unanswered_ = 0;
     if (phase_ == phase::ready) {
-        pump();
+        step_channels();  // those that are new
+        if (!ended()) pump();
+        if (!ended() && counter_->in_bytes != heard_) unanswered_ = 0;
     } else if (added_) {
         pump();
         if (!ended()) go_on();
@@ -288,12 +293,14 @@ void session::pump() {
 void session::step_channels() {
     if (std::exchange(stepping_, true)) return;
     bool freed = false;
-    // libssh tells nobody of an answer to a request, or of a window that has grown: whoever waits looks after each pump.
-    bool first = true;
-    for (bool again = true; again && !ended(); first = false) {
+    // libssh tells nobody of an answer to a request, or of a window that has grown: whoever waits for one looks after each
+    // read. Every call into libssh may read, also for another channel than the one that it is made for.
+    bool look = true;
+    for (bool again = true; again && !ended();) {
         again = false;
+        const auto heard = counter_->in_bytes;
         for (auto each = channels_.begin(); each != channels_.end();) {
-            if ((*each)->has_news() || (first && (*each)->waits())) {
+            if ((*each)->has_news() || (look && (*each)->waits())) {
                 (*each)->step();
                 again = true;
                 if (ended()) break;
@@ -305,6 +312,8 @@ void session::step_channels() {
                 ++each;
             }
         }
+        look = counter_->in_bytes != heard;
+        again = again || look;
     }
     stepping_ = false;
     if (freed && !ended()) owner_.session_changed(*this);
@@ -364,10 +373,9 @@ void session::end(const failure& why) {
 void session::close() {
     core_->remove(watch_);
     if (handle_ != nullptr) {
-        // One that libssh has closed it has forgotten.
-        const posix::fd still_open(::ssh_get_fd(handle_) == copy_ ? copy_ : -1);
+        // It closes its copy here, unless an error has made it do so before; a polite goodbye might be such an error.
         if (added_) ::ssh_event_remove_session(event_, handle_);
-        ::ssh_disconnect(handle_);
+        ::ssh_silent_disconnect(handle_);
         ::ssh_free(handle_);
         handle_ = nullptr;
     }

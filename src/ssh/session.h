@@ -22,6 +22,7 @@
 #include "loop/alarm.h"
 #include "loop/core.h"
 #include "loop/watch.h"
+#include "posix/fd.h"
 #include "ssh/channel.h"
 
 struct ssh_session_struct;  // libssh's
@@ -55,7 +56,7 @@ class session final : public std::enable_shared_from_this<session> {
 
     // Begins. `by`: it is ready by then, or has ended. `attempt`: of the login, from 1.
     void open(connector& way, time_point by, unsigned attempt);
-    // REQUIRES: ready().
+    // Opens it in the next turn, so that nothing is told to the user before he has it. REQUIRES: ready().
     channel& lend(channel_user& to, channel_request what);
     // Ends it now: the channels are lost, the server is told if it listens. Not inside a callback of libssh.
     void end(const failure& why);
@@ -77,6 +78,8 @@ class session final : public std::enable_shared_from_this<session> {
     std::string last_error() const;
     // Something was asked for outside of a pump: step the channels and send.
     void prod();
+    // The same in the next turn, unless it is being done.
+    void look_again();
 
    private:
     enum class phase : std::uint8_t { connecting, key_exchange, host_key, granting, login, ready, ended };
@@ -112,7 +115,7 @@ class session final : public std::enable_shared_from_this<session> {
     credential login_{};
 
     connection wire_{};
-    int copy_ = -1;  // of wire_, libssh's
+    posix::fd copy_{};  // of wire_, for libssh
     ssh_session_struct* handle_ = nullptr;
     ssh_event_struct* event_ = nullptr;
     std::unique_ptr<ssh_counter_struct> counter_;
