@@ -14,6 +14,7 @@
 #include <doctest/doctest.h>
 #include <signal.h>
 
+#include <exec/detail/execution_id.h>
 #include <exec/loop_thread.h>
 
 #include "guards.h"
@@ -692,4 +693,14 @@ TEST_CASE("execution: from other threads, every member may be called at any time
         driver.reset();
         host.on().shutdown(20s);
     }
+}
+
+TEST_CASE("local_execution: its id is one of those that every runner of this process counts together") {
+    test::local_host host;
+    heard to;
+    const auto before = exec::detail::next_execution_id();
+    const auto handle = host.start(child({"exit", "0"}), {}, to);
+    CHECK(handle.id() > before);
+    CHECK(exec::detail::next_execution_id() > handle.id());
+    host.finish(to);
 }

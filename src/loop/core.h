@@ -151,6 +151,9 @@ void at_the_border(loop_core& of, std::string_view where, Callback&& callback) n
 #endif
 }
 
+// loop::post() for whoever has only the core. Any thread.
+EXEC_API void post(loop_core& to, callback<void()> what);
+
 // The core of a loop. Keep it for as long as notify() may be called.
 EXEC_API const std::shared_ptr<loop_core>& core_of(const loop& of) noexcept;
 

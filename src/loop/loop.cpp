@@ -44,9 +44,7 @@ std::uint64_t loop::exceptions() const noexcept { return core_->exceptions(); }
 
 void loop::post(callback<void()> what) {
     EXEC_ASSERT(static_cast<bool>(what), "loop: an empty callback was posted");
-    if (core_->inherited()) return;
-    core_->notify(
-        *new posted(*core_, std::move(what)));  // one that comes too late is released, and so deleted, at once
+    detail::post(*core_, std::move(what));
 }
 
 deferred loop::after(milliseconds delay, callback<void()> what) {
@@ -79,6 +77,11 @@ void deferred::detach() noexcept {
 }
 
 namespace detail {
+
+void post(loop_core& to, callback<void()> what) {
+    if (to.inherited()) return;
+    to.notify(*new posted(to, std::move(what)));  // one that comes too late is released, and so deleted, at once
+}
 
 const std::shared_ptr<loop_core>& core_of(const loop& of) noexcept { return of.core_; }
 

@@ -1,9 +1,9 @@
 // births: which starts are going on in this process right now.
 //
-// A child is born with a copy of the host's descriptors and holds the pipes of whatever else is being started at that moment, until it
-// has closed them or reached its exec. That takes microseconds, or as long as a busy machine leaves it unscheduled: a
-// command beside it that has ended meanwhile then seems to have left somebody who holds its output. Whoever waits for the end
-// of a pipe can ask here whether such a newborn explains it.
+// A child is born with a copy of the host's descriptors and holds the pipes of whatever else is being started at that
+// moment, until it has closed them or reached its exec. That takes microseconds, or as long as a busy machine leaves it
+// unscheduled: a command beside it that has ended meanwhile then seems to have left somebody who holds its output. Whoever
+// waits for the end of a pipe can ask here whether such a newborn explains it.
 // Threads: any; no lock, so that nothing is left locked in a copy of the host made by fork.
 #pragma once
 

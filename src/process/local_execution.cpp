@@ -4,6 +4,8 @@
 #include <chrono>
 #include <utility>
 
+#include "exec/detail/execution_id.h"
+
 #include <sys/epoll.h>
 
 namespace exec::inline v0::process {
@@ -11,19 +13,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-std::atomic<std::uint64_t> next_id{1};
-
 bool must_run_elsewhere(const local_setup& setup) noexcept { return setup.options.spawn_on != nullptr; }
-
-// Why a command was never begun, where nobody had begun it.
-errc code_of(stop_reason why) noexcept {
-    switch (why) {
-        case stop_reason::start_timeout:
-        case stop_reason::deadline: return errc::start_timeout;
-        case stop_reason::shutdown: return errc::shutting_down;
-        default: return errc::cancelled;
-    }
-}
 
 // A child that was made after its caller had been told that it would not be waited for. No loop waits for this thread, so a
 // killed child may take its time on a busy machine.
@@ -109,7 +99,7 @@ local_execution::local_execution(std::shared_ptr<detail::loop_core> core, std::s
                                  command what, limits within, std::unique_ptr<observer> tell, result<void> refused)
     : core_(std::move(core)),
       setup_(std::move(setup)),
-      id_(next_id.fetch_add(1, std::memory_order_relaxed)),
+      id_(detail::next_execution_id()),
       tell_(std::move(tell)),
       called_(core_->now()),
       run_(std::move(what), std::move(within), tell_.get(), this, called_) {
@@ -156,11 +146,7 @@ result<void> local_execution::resize(terminal_size size) {
 }
 
 void local_execution::stop(milliseconds grace) {
-    const auto wanted = (std::max)(grace, milliseconds::zero()).count();
-    auto before = stop_grace_.load(std::memory_order_relaxed);
-    while ((before == no_stop || wanted < before) &&
-           !stop_grace_.compare_exchange_weak(before, wanted, std::memory_order_release, std::memory_order_relaxed)) {
-    }
+    stop_.ask(grace);
     core_->notify(*this);
 }
 
@@ -178,8 +164,7 @@ void local_execution::notified() noexcept {
     if (phase_ == phase::launching && launch_state_.load() == answer_state::there) {
         launched_as(std::move(*launch_answer_));
     }
-    if (phase_ == phase::launching && stop_grace_.load(std::memory_order_acquire) != no_stop)
-        start_abandoned(stop_reason::cancelled);
+    if (phase_ == phase::launching && stop_.asked()) start_abandoned(stop_reason::cancelled);
     if (phase_ != phase::running) return;
     apply_stop();
     if (run_.look_at_resume(core_->now())) {
@@ -195,7 +180,7 @@ void local_execution::begin() {
     const auto now = core_->now();
     const auto& within = run_.within();
     if (refused_) return fail_with(*refused_);
-    if (stop_grace_.load(std::memory_order_acquire) != no_stop) return fail_with(fail(errc::cancelled));
+    if (stop_.asked()) return fail_with(fail(errc::cancelled));
     if (!core_->enroll(*this)) return fail_with(fail(errc::shutting_down));
     const auto latest = (std::min)(saturating_add(called_, within.start_timeout), within.deadline.value_or(never));
     if (now >= latest) return fail_with(fail(errc::start_timeout));
@@ -224,8 +209,7 @@ void local_execution::launched_as(result<launched> how) {
 }
 
 void local_execution::apply_stop() {
-    const auto grace = stop_grace_.exchange(no_stop, std::memory_order_acquire);
-    if (grace != no_stop) run_.stop(stop_reason::cancelled, milliseconds(grace), core_->now());
+    if (const auto grace = stop_.take()) run_.stop(stop_reason::cancelled, *grace, core_->now());
 }
 
 void local_execution::after_event() {
@@ -290,7 +274,7 @@ void local_execution::start_abandoned(stop_reason why) {
     // It came in this very moment.
     if (before == answer_state::there) return launched_as(std::move(*launch_answer_));
     // Nobody has begun it, and now nobody will.
-    if (before == answer_state::pending) return fail_with(fail(code_of(why)));
+    if (before == answer_state::pending) return fail_with(fail(detail::code_of_unbegun(why)));
     outcome unknown;
     unknown.stopped_by = why;
     unknown.began = started::unknown;

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "exec/detail/stop_request.h"
 #include "exec/execution.h"
 #include "exec/observer.h"
 
@@ -78,13 +79,11 @@ class local_execution final : public execution::control, public detail::note, pu
     void exit_ready(std::uint32_t events) noexcept;
     void due() noexcept;
 
-    static constexpr std::int64_t no_stop = -1;
-
     const std::shared_ptr<detail::loop_core> core_;
     const std::shared_ptr<const local_setup> setup_;
     const std::uint64_t id_;
     std::atomic<std::uint32_t> claims_{2};
-    std::atomic<std::int64_t> stop_grace_{no_stop};  // milliseconds; the smallest that was asked for
+    detail::stop_request stop_{};
 
     std::unique_ptr<observer> tell_;
     std::unique_ptr<const failure> refused_{};

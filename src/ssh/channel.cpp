@@ -88,19 +88,16 @@ void channel::step() {
 void channel::open() {
     if (handle_ == nullptr) {
         handle_ = ::ssh_channel_new(of_.handle());
-        if (handle_ == nullptr) return refuse(fail(errc::too_busy, "no memory for a channel"), false);
+        if (handle_ == nullptr) return refuse(fail(errc::too_busy, "no memory for a channel"));
         ::ssh_channel_set_blocking(handle_, 0);
         ::ssh_set_channel_callbacks(handle_, &callbacks_->table);
     }
     const int rc = ::ssh_channel_open_session(handle_);
-    if (rc == SSH_AGAIN) {
-        news_ = false;
-        return;
-    }
+    if (rc == SSH_AGAIN) return;
     if (rc != SSH_OK) {
         auto why = fail(errc::too_busy, of_.last_error());
         why.at = stage::channel;
-        return refuse(std::move(why), false);
+        return refuse(std::move(why));
     }
     if (user_ == nullptr) {  // given up meanwhile: nothing is asked for any more
         phase_ = phase::closing;
@@ -117,7 +114,7 @@ void channel::ask_terminal() {
     if (rc != SSH_OK) {
         auto why = fail(errc::unsupported, "terminal: the server gives none");
         why.at = stage::request;
-        return refuse(std::move(why), false);
+        return refuse(std::move(why));
     }
     phase_ = phase::asking;
     ask();
@@ -134,7 +131,7 @@ void channel::ask() {
     if (rc != SSH_OK) {
         auto why = fail(errc::start_failed, "the server does not run commands: " + of_.last_error());
         why.at = stage::request;
-        return refuse(std::move(why), true);
+        return refuse(std::move(why));
     }
     phase_ = phase::running;
     if (user_ != nullptr) user_->accepted();
@@ -181,7 +178,7 @@ void channel::close() {
     if (auto* last = std::exchange(user_, nullptr)) last->closed();
 }
 
-void channel::refuse(failure why, bool handed_over) {
+void channel::refuse(failure why) {
     auto* const last = std::exchange(user_, nullptr);
     if (phase_ == phase::opening) {
         phase_ = phase::over;
@@ -193,7 +190,7 @@ void channel::refuse(failure why, bool handed_over) {
         phase_ = phase::closing;
         close();
     }
-    if (last != nullptr) last->refused(std::move(why), handed_over);
+    if (last != nullptr) last->refused(std::move(why));
 }
 
 void channel::session_ended(const failure& why) {
@@ -242,19 +239,26 @@ void channel::resize(terminal_size size) {
 void channel::resume() {
     if (!held_) return;
     held_ = false;
-    drain_held();
+    deliver_held();
     news_ = true;
     of_.prod();
 }
 
-// libssh calls again only when more arrives: what it kept is fetched by hand.
-void channel::drain_held() {
+// libssh calls again only when more arrives: what it kept is fetched by hand. A user who holds the output again in the middle
+// gets the rest of that at the next resume, before anything newer.
+void channel::deliver_held() {
+    if (!left_over_.empty()) {
+        const auto rest = std::exchange(left_over_, {});
+        left_over_ = rest.substr(take(left_over_of_, rest));
+    }
     char chunk[16 * KiB];
     for (const auto from : {stream::out, stream::err}) {
         while (!held_ && handle_ != nullptr) {
             const int got = ::ssh_channel_read_nonblocking(handle_, chunk, sizeof chunk, from == stream::err ? 1 : 0);
             if (got <= 0) break;
-            if (user_ != nullptr) static_cast<void>(user_->output(from, {chunk, static_cast<std::size_t>(got)}));
+            const bytes_view bytes(chunk, static_cast<std::size_t>(got));
+            left_over_ = bytes.substr(take(from, bytes));
+            left_over_of_ = from;
         }
     }
 }

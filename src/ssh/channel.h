@@ -39,8 +39,8 @@ class channel_user {
     virtual void exited(std::uint32_t status) noexcept = 0;
     virtual void signaled(std::string_view name, bool core) noexcept = 0;
     // One of these is the last call:
-    // nothing was begun. `handed_over`: the request was sent, and the server said no.
-    virtual void refused(failure why, bool handed_over) noexcept = 0;
+    // nothing was begun.
+    virtual void refused(failure why) noexcept = 0;
     // the server has closed it.
     virtual void closed() noexcept = 0;
     // the session ended. `handed_over`: the request was sent, and may have been carried out.
@@ -98,9 +98,9 @@ class channel {
     void ask();
     void run();
     void close();
-    void refuse(failure why, bool handed_over);
+    void refuse(failure why);
     std::size_t take(stream from, bytes_view bytes) noexcept;
-    void drain_held();
+    void deliver_held();
 
     session& of_;
     channel_user* user_;
@@ -110,7 +110,9 @@ class channel {
     phase phase_ = phase::opening;
     bool news_ = false;  // the callbacks have written something down
     bool handed_over_ = false;
-    bool held_ = false;  // the user took less than all
+    bool held_ = false;        // the user took less than all
+    std::string left_over_{};  // of what was fetched by hand
+    stream left_over_of_ = stream::out;
     bool eof_received_ = false;
     bool eof_told_ = false;
     bool close_received_ = false;

@@ -1,5 +1,7 @@
 #include "ssh/marker.h"
 
+#include "posix/syscalls.h"
+
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
@@ -65,6 +67,20 @@ std::optional<report> read_words(std::string_view words) {
 }
 
 }  // namespace
+
+result<nonce> make_nonce() {
+    unsigned char random[std::tuple_size_v<nonce> / 2];
+    if (posix::sys().random(random, sizeof random, 0) != static_cast<ssize_t>(sizeof random)) {
+        return fail(errc::too_busy, "no random bytes");
+    }
+    nonce made{};
+    constexpr char digits[] = "0123456789abcdef";
+    for (std::size_t at = 0; at < sizeof random; ++at) {
+        made[2 * at] = digits[random[at] >> 4];
+        made[2 * at + 1] = digits[random[at] & 15];
+    }
+    return made;
+}
 
 marker_filter::marker_filter(const nonce& mark) noexcept {
     prefix_.front() = first_byte;

@@ -24,11 +24,14 @@
 #include <string_view>
 
 #include "exec/bytes.h"
+#include "exec/result.h"
 
 namespace exec::inline v0::ssh {
 
 // 128 random bits in hex, new for every command: nothing that was printed before can pretend to be a marker.
 using nonce = std::array<char, 32>;
+// Fails with: errc::too_busy (the kernel has no randomness yet).
+result<nonce> make_nonce();
 
 // What the wrapper could not do.
 enum class refusal : std::uint8_t {

@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "loop/deferral.h"
+#include "loop/core.h"
 #include "ssh/pool_core.h"
 
 namespace exec::inline v0::ssh {
@@ -27,20 +27,15 @@ pool::~pool() {
         return;
     }
     bool ended = false;
-    auto* made = new exec::detail::deferral(core_->loop(), core_->loop()->now(), [this, &ended] {
+    exec::detail::post(*core_->loop(), [this, &ended] {
         core_->end();
         ended = true;
     });
-    made->begin();
-    made->release();
     while (!ended) core_->loop()->run_ready({});
 }
 
 void pool::retire(const endpoint& target, milliseconds within) {
-    auto* made = new exec::detail::deferral(core_->loop(), core_->loop()->now(),
-                                            [core = core_, target, within] { core->retire(target, within); });
-    made->begin();
-    made->release();
+    exec::detail::post(*core_->loop(), [core = core_, target, within] { core->retire(target, within); });
 }
 
 pool_stats pool::stats() const { return core_->snapshot(); }

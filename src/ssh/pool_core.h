@@ -19,7 +19,7 @@
 
 namespace exec::inline v0::ssh {
 
-// Who waits for a place on a session. One of the two comes once, never inside wait_for().
+// Who waits for a place on a session. One of the two comes once, maybe inside wait_for().
 class waiter {
    public:
     // Lend the channel now.

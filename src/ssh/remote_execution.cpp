@@ -1,69 +1,21 @@
 #include "ssh/remote_execution.h"
 
 #include <algorithm>
-#include <cstring>
 #include <utility>
 
 #include "exec/capabilities.h"
+#include "exec/detail/execution_id.h"
 #include "exec/display.h"
-#include "posix/syscalls.h"
 #include "ssh/remote_kill.h"
+#include "ssh/signal_names.h"
 
 namespace exec::inline v0::ssh {
 namespace {
 
 using namespace std::chrono_literals;
 
-std::atomic<std::uint64_t> next_id{1};
-constexpr std::int64_t no_stop = -1;
 // How long the far side looks whether a killed group has gone, before it answers.
 constexpr milliseconds until_gone{1000};
-
-// RFC 4254 section 6.10, and Linux' numbers.
-struct named_signal {
-    int number;
-    const char* name;
-};
-constexpr named_signal signals[] = {{6, "ABRT"},  {14, "ALRM"}, {8, "FPE"},   {1, "HUP"},  {4, "ILL"},
-                                    {2, "INT"},   {9, "KILL"},  {13, "PIPE"}, {3, "QUIT"}, {11, "SEGV"},
-                                    {15, "TERM"}, {10, "USR1"}, {12, "USR2"}};
-
-const char* name_of(int number) noexcept {
-    for (const auto& each : signals) {
-        if (each.number == number) return each.name;
-    }
-    return nullptr;
-}
-// 0: not one that has a number here.
-int number_of(std::string_view name) noexcept {
-    for (const auto& each : signals) {
-        if (name == each.name) return each.number;
-    }
-    return 0;
-}
-
-result<nonce> make_nonce() {
-    unsigned char random[16];
-    if (posix::sys().random(random, sizeof random, 0) != static_cast<ssize_t>(sizeof random)) {
-        return fail(errc::too_busy, "no random bytes");
-    }
-    nonce made{};
-    constexpr char digits[] = "0123456789abcdef";
-    for (std::size_t at = 0; at < sizeof random; ++at) {
-        made[2 * at] = digits[random[at] >> 4];
-        made[2 * at + 1] = digits[random[at] & 15];
-    }
-    return made;
-}
-
-errc code_of(stop_reason why) noexcept {
-    switch (why) {
-        case stop_reason::start_timeout:
-        case stop_reason::deadline: return errc::start_timeout;
-        case stop_reason::shutdown: return errc::shutting_down;
-        default: return errc::cancelled;
-    }
-}
 
 }  // namespace
 
@@ -99,8 +51,7 @@ execution remote_execution::start(std::shared_ptr<const remote_setup> setup, com
 remote_execution::remote_execution(std::shared_ptr<const remote_setup> setup, command what, limits within,
                                    std::unique_ptr<observer> tell, result<void> refused)
     : setup_(std::move(setup)),
-      id_(next_id.fetch_add(1, std::memory_order_relaxed)),
-      stop_grace_(no_stop),
+      id_(exec::detail::next_execution_id()),
       what_(std::move(what)),
       within_(std::move(within)),
       tell_(std::move(tell)),
@@ -151,7 +102,7 @@ void remote_execution::resume() {
 }
 
 result<void> remote_execution::signal(int number) {
-    const auto* name = name_of(number);
+    const auto* name = signal_name(number);
     if (name == nullptr) return fail(errc::unsupported, "signal: SSH has no name for " + std::to_string(number));
     {
         const std::lock_guard hold(guard_);
@@ -174,11 +125,7 @@ result<void> remote_execution::resize(terminal_size size) {
 }
 
 void remote_execution::stop(milliseconds grace) {
-    const auto wanted = (std::max)(grace, milliseconds::zero()).count();
-    auto before = stop_grace_.load(std::memory_order_relaxed);
-    while ((before == no_stop || wanted < before) &&
-           !stop_grace_.compare_exchange_weak(before, wanted, std::memory_order_release, std::memory_order_relaxed)) {
-    }
+    stop_.ask(grace);
     setup_->pool->loop()->notify(*this);
 }
 
@@ -195,7 +142,7 @@ void remote_execution::notified() noexcept {
     if (phase_ == phase::fresh) begin();
     if (phase_ == phase::over) return;
     if (phase_ == phase::waiting || phase_ == phase::requested) {
-        if (stop_grace_.load(std::memory_order_acquire) != no_stop) stop_waiting(stop_reason::cancelled);
+        if (stop_.asked()) stop_waiting(stop_reason::cancelled);
         return;
     }
     std::string names;
@@ -209,7 +156,7 @@ void remote_execution::notified() noexcept {
     while (!names.empty() && channel_ != nullptr) {
         const auto end = names.find(' ');
         channel_->send_signal(names.substr(0, end));
-        if (pid_ != 0) ask_group(number_of(names.substr(0, end)), 0ms);
+        if (pid_ != 0) ask_group(signal_number(names.substr(0, end)), 0ms);
         names.erase(0, end + 1);
     }
     const auto now = setup_->pool->loop()->now();
@@ -225,7 +172,7 @@ void remote_execution::begin() {
     const auto& core = setup_->pool->loop();
     const auto now = core->now();
     if (refused_) return conclude(*refused_);
-    if (stop_grace_.load(std::memory_order_acquire) != no_stop) return conclude(fail(errc::cancelled));
+    if (stop_.asked()) return conclude(fail(errc::cancelled));
     if (!core->enroll(*this)) return conclude(fail(errc::shutting_down));
     const auto by = (std::min)(saturating_add(called_, within_.start_timeout), within_.deadline.value_or(never));
     if (now >= by) return conclude(fail(errc::start_timeout));
@@ -274,7 +221,7 @@ void remote_execution::accepted() noexcept {
 void remote_execution::stop_waiting(stop_reason why) {
     if (phase_ == phase::waiting) {
         setup_->pool->leave(*this);
-        return conclude(fail(code_of(why)));
+        return conclude(fail(exec::detail::code_of_unbegun(why)));
     }
     // The request may be on its way: nobody can promise that it did not run.
     clock_ = timeline(within_, setup_->pool->loop()->now());
@@ -446,9 +393,7 @@ void remote_execution::due() noexcept {
 void remote_execution::act() {
     if (phase_ != phase::running) return;
     const auto now = setup_->pool->loop()->now();
-    if (const auto grace = stop_grace_.exchange(no_stop, std::memory_order_acquire); grace != no_stop) {
-        clock_.stop(stop_reason::cancelled, milliseconds(grace), now);
-    }
+    if (const auto grace = stop_.take()) clock_.stop(stop_reason::cancelled, *grace, now);
     for (bool more = true; more && phase_ == phase::running;) {
         switch (clock_.next(now)) {
             case timeline::action::none: more = false; break;
@@ -459,7 +404,7 @@ void remote_execution::act() {
             }
             case timeline::action::ask:
                 if (channel_ != nullptr) {
-                    if (const auto* name = name_of(within_.stop.polite)) channel_->send_signal(name);
+                    if (const auto* name = signal_name(within_.stop.polite)) channel_->send_signal(name);
                 }
                 ask_group(within_.stop.polite, 0ms);
                 break;
@@ -502,7 +447,6 @@ void remote_execution::group_answered(std::optional<group_state> said) {
 // Whether anybody of the group is left, and their end if the policy says so.
 void remote_execution::settle() {
     phase_ = phase::settling;
-    finished_ = setup_->pool->loop()->now();
     alarm_.clear();
     if (side_) return;  // one answer at a time: the last question follows it
     last_asked_ = true;
@@ -527,7 +471,7 @@ void remote_execution::exited(std::uint32_t status) noexcept {
 
 void remote_execution::signaled(std::string_view name, bool core) noexcept {
     const turn here(*this);
-    exit_ = exit_status::signaled(number_of(name), core);
+    exit_ = exit_status::signaled(signal_number(name), core);
     known_ = true;
     if (phase_ == phase::running) clock_.exited(setup_->pool->loop()->now());
     act();
@@ -565,7 +509,7 @@ void remote_execution::closed() noexcept {
     act();
 }
 
-void remote_execution::refused(failure why, bool /*handed_over*/) noexcept {
+void remote_execution::refused(failure why) noexcept {
     const turn here(*this);
     channel_ = nullptr;
     conclude(std::move(why));

@@ -13,6 +13,7 @@
 #include <string>
 
 #include "exec/capture.h"
+#include "exec/detail/stop_request.h"
 #include "exec/execution.h"
 #include "exec/observer.h"
 #include "exec/ssh/runner.h"
@@ -77,7 +78,7 @@ class remote_execution final : public execution::control,
     void output_ended() noexcept override;
     void exited(std::uint32_t status) noexcept override;
     void signaled(std::string_view name, bool core) noexcept override;
-    void refused(failure why, bool handed_over) noexcept override;
+    void refused(failure why) noexcept override;
     void closed() noexcept override;
     void lost(const failure& why, bool handed_over) noexcept override;
 
@@ -94,7 +95,6 @@ class remote_execution final : public execution::control,
     void marked(const report& said);
     std::size_t show(stream from, bytes_view bytes);
     void feed();
-    void tick();
     void act();
     void ask_group(int signal, milliseconds until_gone);
     void group_answered(std::optional<group_state> said);
@@ -111,7 +111,7 @@ class remote_execution final : public execution::control,
     const std::shared_ptr<const remote_setup> setup_;
     const std::uint64_t id_;
     std::atomic<std::uint32_t> claims_{2};
-    std::atomic<std::int64_t> stop_grace_;
+    exec::detail::stop_request stop_{};
     std::atomic<bool> muted_{false};
     std::atomic<bool> resume_{false};
 
@@ -133,7 +133,6 @@ class remote_execution final : public execution::control,
     phase phase_ = phase::fresh;
     const time_point called_;
     time_point placed_{};
-    time_point finished_{};
     timeline clock_{};
     std::shared_ptr<session> on_{};
     channel* channel_ = nullptr;

@@ -33,11 +33,11 @@ namespace exec::inline v0::ssh {
 
 class session;
 
-// Whom a session tells about itself. None of these is called inside one of the session's members that the owner has called.
+// Whom a session tells about itself. Called inside end(), if that is what ends it; else never inside a member that it has called.
 class session_owner {
    public:
     virtual void session_ready(session& which) noexcept = 0;
-    // A channel's place is free, or it was learned that there are fewer.
+    // A channel's place is free, or it has become suspect.
     virtual void session_changed(session& which) noexcept = 0;
     // The last call; every channel was told before.
     virtual void session_ended(session& which, const failure& why) noexcept = 0;
@@ -58,7 +58,7 @@ class session final : public std::enable_shared_from_this<session> {
     void open(connector& way, time_point by, unsigned attempt);
     // Opens it in the next turn, so that nothing is told to the user before he has it. REQUIRES: ready().
     channel& lend(channel_user& to, channel_request what);
-    // Ends it now: the channels are lost, the server is told if it listens. Not inside a callback of libssh.
+    // Ends it now: the channels are lost, the connection is closed. Not inside a callback of libssh.
     void end(const failure& why);
 
     bool ready() const noexcept { return phase_ == phase::ready; }
@@ -68,7 +68,6 @@ class session final : public std::enable_shared_from_this<session> {
     std::size_t channels() const noexcept { return channels_.size(); }
     std::size_t zombies() const noexcept;
     const endpoint& target() const noexcept { return target_; }
-    time_point born() const noexcept { return born_; }
     // No new command from then on.
     time_point usable_until() const noexcept { return usable_until_; }
 
@@ -109,9 +108,8 @@ class session final : public std::enable_shared_from_this<session> {
     session_owner& owner_;
     phase phase_ = phase::connecting;
     time_point by_ = never;
-    time_point born_{};
     time_point usable_until_ = never;
-    unsigned attempt_ = 1;
+    unsigned attempt_ = 1;  // of the login
     credential login_{};
 
     connection wire_{};

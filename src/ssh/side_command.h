@@ -34,7 +34,7 @@ class side_command final : public channel_user {
     void output_ended() noexcept override {}
     void exited(std::uint32_t) noexcept override {}
     void signaled(std::string_view, bool) noexcept override {}
-    void refused(failure, bool) noexcept override { finish({}); }
+    void refused(failure) noexcept override { finish({}); }
     void closed() noexcept override { finish(std::move(said_)); }
     void lost(const failure&, bool) noexcept override { finish({}); }
 

@@ -39,8 +39,7 @@ class credential {
     EXEC_API static result<credential> certified_key(std::string_view text, std::string_view certificate,
                                                      std::string_view passphrase = {});
     EXEC_API static credential password(std::string_view text);
-    // The keys of an SSH agent, in its order, at most two for one connection (servers count denials). The talk with
-    // the agent is done on pool_options::blocking, without which such a login is refused.
+    // The keys of an SSH agent. The pool does not talk to agents yet: a login with it fails with errc::unsupported.
     EXEC_API static credential agent(std::string socket_path);
 
     // No login is begun with it past this moment, and no command on a session that it opened. Empty: it does not end.

@@ -15,7 +15,6 @@
 
 #include "exec/executor.h"
 #include "exec/export.h"
-#include "exec/log.h"
 #include "exec/loop.h"
 #include "exec/result.h"
 #include "exec/time.h"
@@ -28,7 +27,7 @@ namespace exec::inline v0::ssh {
 struct pool_options {
     // Behaviour.
     std::shared_ptr<connector> via{};  // for endpoints without one; empty: TCP, with names looked up on `blocking`
-    // Where name look-ups and talks with an SSH agent are done. Without it names and agents are refused.
+    // Where names are looked up. Without it they are refused.
     executor* blocking = nullptr;
     // From the first byte to the end of the login, within the command's start budget; several commands may wait for one login.
     milliseconds handshake_timeout{15'000};
@@ -42,13 +41,10 @@ struct pool_options {
     milliseconds credential_margin{5'000};
     // Off: a session takes no new command past its credential's not_after. On: it does, for grants that cover only the login.
     bool reuse_past_credential = false;
-    // The log is told about connections: ssh.session.ready, ssh.session.closed, ssh.channel.refused. It outlives the pool.
-    log_sink* log = nullptr;
 
     // Cost.
     // Channels in use on one session. sshd allows 10 by default (MaxSessions) and frees a place only some time after it said
-    // that it had: with 8 at once one open in six was refused here, with 5 none (bench/ssh). One more is kept for
-    // ending commands. Learned downwards from refusals.
+    // that it had, so a share near that bound is refused now and then. One more is kept for ending commands.
     std::size_t channels_per_session = 5;
     std::size_t sessions_per_target = 4;
     std::size_t sessions = 256;             // of all targets
@@ -68,7 +64,6 @@ struct pool_stats {
     // Counted from the start.
     std::uint64_t connects = 0;
     std::uint64_t connect_failures = 0;
-    std::uint64_t refused_channels = 0;
     std::uint64_t lost_sessions = 0;  // closed by the far end, an error or silence
     std::uint64_t commands = 0;       // exec requests handed over
 };
