@@ -1,5 +1,6 @@
 // How a command is ended, what becomes of those it leaves behind, and which word is told about them.
 #include <exec/local_runner.h>
+#include <exec/testing/manual_clock.h>
 
 #include <algorithm>
 #include <chrono>
@@ -373,6 +374,53 @@ TEST_CASE("stopping: resource use is the kernel's, for the command and what it w
         CHECK(ended.used.minor_faults > 0);
         CHECK(ended.took.total >= ended.took.run + ended.took.drain);
         CHECK(in_ms(ended.took.run) >= 110ms);
+    }
+}
+
+namespace {
+
+// The table of system calls in which KILL reaches nobody: members of a group that take their time to die.
+int kill_but_not_at_once(pid_t to, int number) {
+    return number == SIGKILL ? 0 : exec::posix::kernel_syscalls().kill(to, number);
+}
+
+}  // namespace
+
+TEST_CASE("stopping: a killed group has a second to be seen empty, and is told of as alive after that") {
+    const test::process_guard nothing_left;
+    exec::testing::manual_clock clock;
+    exec::loop_options options;
+    options.clock = &clock;
+    const auto loop = test::new_loop(std::move(options));
+    const auto local = test::new_runner(*loop);
+    const auto let_pass = [&](exec::milliseconds time) {
+        clock.advance(time);
+        loop->post([] {});
+        test::drain(*loop);
+    };
+    auto slow = exec::posix::kernel_syscalls();
+    slow.kill = &kill_but_not_at_once;
+    const exec::posix::replaced_syscalls in_use(slow);
+    for (const bool dies : {true, false}) {
+        CAPTURE(dies);
+        heard to;
+        const auto handle = local->start(sh("sleep 1000 </dev/null >/dev/null 2>&1 & echo $!"), {},
+                                         std::make_unique<test::listener>(to));
+        REQUIRE(test::drive_until(*loop, [&] { return to.out.ends_with('\n'); }));
+        const auto member = numbers_in(to.out).front();
+        REQUIRE(test::ends(*to.pid));
+        REQUIRE(test::readable(loop->poll_fd(), test::patience_ms));
+        test::drain(*loop);
+        for (int steps = 0; steps < 9; ++steps) let_pass(100ms);
+        CHECK_FALSE(to.over());
+        if (dies) {
+            ::kill(static_cast<pid_t>(member), SIGKILL);
+            REQUIRE(test::ends(member));
+        }
+        let_pass(dies ? 50ms : 300ms);
+        REQUIRE(to.over());
+        CHECK(to.outcome().tree == (dies ? tree_state::group_gone : tree_state::may_survive));
+        ::kill(static_cast<pid_t>(member), SIGKILL);
     }
 }
 

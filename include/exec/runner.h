@@ -29,7 +29,7 @@ class runner {
     // error arrives in observer::on_done. The observer may be null.
     virtual execution start(command what, limits within, std::unique_ptr<observer> tell) = 0;
 
-    // Runs a command to its end in this thread. Blocks for at most start + run + grace + drain and a second; returns
+    // Runs a command to its end in this thread. Blocks for at most start + run + grace + drain and two seconds; returns
     // early after a stop request or flow::stop. Calls to `tell` come in this thread, one at a time, and may block:
     // the command is held back as by a full pipe, and deadlines are enforced as soon as they return. on_done is not
     // called: the return value is it. flow::pause means `more` here. limits::consumer_timeout stops nothing; the local

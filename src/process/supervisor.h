@@ -97,8 +97,9 @@ class supervisor {
     static constexpr std::uint64_t bytes_a_turn = 256 * KiB;
     // A read that fills less than a default pipe deserves more room.
     static constexpr std::size_t full_read = 64 * KiB;
-    // How long the members of a killed group may take to go.
-    static constexpr milliseconds settle_for{200};
+    // How long the members of a killed group may take to go: as long as a leader. On a busy machine one that was killed has to
+    // be scheduled before it can end.
+    static constexpr milliseconds settle_for = timeline::unreaped_after;
 
     int wanted(const pump& of) const noexcept { return clock_.paused() || settling_ ? -1 : of.fd(); }
     stream name(std::size_t index) const noexcept { return index == 0 ? stream::out : stream::err; }
