@@ -22,6 +22,7 @@ result<std::unique_ptr<pool>> make_pool(loop& on, pool_options options) {
 }
 
 pool::~pool() {
+    if (core_->at_rest()) return;
     if (core_->loop()->driven_here()) {
         core_->end();
         return;

@@ -46,6 +46,8 @@ class pool_core final : public std::enable_shared_from_this<pool_core>,
     void count_command() noexcept { ++counted_.commands; }
     // Ends everything.
     void end();
+    // Nothing is left to end: the loop has done so already, or nobody ever asked for a session.
+    bool at_rest() const noexcept { return targets_.empty(); }
 
     const std::shared_ptr<exec::detail::loop_core>& loop() const noexcept { return core_; }
     // Any thread.
