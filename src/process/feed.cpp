@@ -1,6 +1,5 @@
 #include "process/feed.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "posix/signals.h"
@@ -15,54 +14,20 @@ constexpr bytes_view end_of_transmission{"\x04", 1};
 
 }  // namespace
 
-void feed::prepare(std::size_t bound) {
-    streamed_ = true;
-    bound_ = bound;
-}
-
 void feed::open(posix::fd to, bytes_view fixed, bool terminal) {
     to_ = std::move(to);
     fixed_ = fixed;
     terminal_ = terminal;
 }
 
-std::size_t feed::push(bytes_view bytes) {
-    const std::lock_guard hold(guard_);
-    if (!streamed_) return 0;
-    if (deaf_ || ending_) return bytes.size();
-    const auto waiting = queue_.size() - written_;
-    const auto take = (std::min)(bytes.size(), bound_ - (std::min)(bound_, waiting));
-    if (written_ != 0 && written_ >= waiting) {  // at least half is gone: the move costs less than it frees
-        queue_.erase(0, written_);
-        written_ = 0;
-    }
-    queue_.append(bytes.substr(0, take));
-    if (take < bytes.size()) owes_room_ = true;
-    return take;
-}
-
-void feed::finish_input() {
-    const std::lock_guard hold(guard_);
-    ending_ = true;
-}
-
-bool feed::room() {
-    const std::lock_guard hold(guard_);
-    if (!owes_room_ || (!deaf_ && queue_.size() - written_ >= bound_)) return false;
-    return std::exchange(owes_room_, false);
-}
-
 void feed::close() noexcept {
-    const std::lock_guard hold(guard_);
-    deaf_ = true;
-    queue_ = {};
-    written_ = 0;
+    queue_.close();
     to_.reset();
 }
 
 feed::state feed::flush() {
     if (!to_) return state::closed;
-    return streamed_ ? write_queued() : write_fixed();
+    return queue_.is_open() ? write_queued() : write_fixed();
 }
 
 feed::state feed::write_fixed() {
@@ -76,16 +41,13 @@ feed::state feed::write_fixed() {
 }
 
 feed::state feed::write_queued() {
-    const std::lock_guard hold(guard_);
-    while (written_ < queue_.size()) {
-        const auto wrote = write_some(bytes_view(queue_).substr(written_));
+    for (auto next = queue_.front(); !next.empty(); next = queue_.front()) {
+        const auto wrote = write_some(next);
         if (wrote < 0) return state::closed;
         if (wrote == 0) return state::full;
-        written_ += static_cast<std::size_t>(wrote);
+        queue_.pop(static_cast<std::size_t>(wrote));
     }
-    queue_.clear();
-    written_ = 0;
-    return ending_ ? end_of_input() : state::empty;
+    return queue_.at_end() ? end_of_input() : state::empty;
 }
 
 feed::state feed::end_of_input() {

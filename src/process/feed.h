@@ -7,10 +7,9 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <mutex>
-#include <string>
 
 #include "exec/bytes.h"
+#include "exec/detail/input_queue.h"
 
 #include "posix/fd.h"
 
@@ -26,18 +25,18 @@ class feed {
 
     feed() noexcept = default;
     // It is streamed, with a queue of at most `bound` bytes, which takes bytes before it is opened. Once, before any push.
-    void prepare(std::size_t bound);
+    void prepare(std::size_t bound) { queue_.open(bound); }
     // `fixed` must stay where it is; ignored if it is streamed.
     void open(posix::fd to, bytes_view fixed, bool terminal);
 
     // How many bytes were taken; after fewer than given, room() says when to go on.
-    std::size_t push(bytes_view bytes);
-    void finish_input();
+    std::size_t push(bytes_view bytes) { return queue_.push(bytes); }
+    void finish_input() { queue_.finish(); }
 
     // Writes what the pipe takes.
     state flush();
     // True once after each short push, as soon as there is room.
-    bool room();
+    bool room() { return queue_.room(); }
     bool is_open() const noexcept { return static_cast<bool>(to_); }
     int fd() const noexcept { return to_.get(); }
     // No more will be written. Later pushes are taken and dropped.
@@ -57,15 +56,7 @@ class feed {
     bool terminal_ = false;
     bool inside_line_ = false;  // of a terminal: the last byte did not end one
     int ends_to_type_ = 0;
-    bool streamed_ = false;
-
-    std::mutex guard_{};  // of what follows
-    std::string queue_{};
-    std::size_t written_ = 0;  // of the queue's front
-    std::size_t bound_ = 0;
-    bool ending_ = false;  // the end follows what is queued
-    bool deaf_ = false;    // nobody reads any more
-    bool owes_room_ = false;
+    exec::detail::input_queue queue_{};
 };
 
 }  // namespace exec::inline v0::process

@@ -65,7 +65,6 @@ channel::~channel() = default;
 
 std::size_t channel::take(stream from, bytes_view bytes) noexcept {
     if (user_ == nullptr) return bytes.size();  // nobody listens; the window must stay open for the close
-    if (held_) return 0;
     const auto taken = user_->output(from, bytes);
     if (taken < bytes.size()) held_ = true;
     return taken;
@@ -88,7 +87,7 @@ void channel::step() {
 void channel::open() {
     if (handle_ == nullptr) {
         handle_ = ::ssh_channel_new(of_.handle());
-        if (handle_ == nullptr) return refuse(fail(errc::too_busy, "no memory for a channel"));
+        if (handle_ == nullptr) return not_opened(fail(errc::too_busy, "no memory for a channel"));
         ::ssh_channel_set_blocking(handle_, 0);
         ::ssh_set_channel_callbacks(handle_, &callbacks_->table);
     }
@@ -97,7 +96,7 @@ void channel::open() {
     if (rc != SSH_OK) {
         auto why = fail(errc::too_busy, of_.last_error());
         why.at = stage::channel;
-        return refuse(std::move(why));
+        return not_opened(why);
     }
     if (user_ == nullptr) {  // given up meanwhile: nothing is asked for any more
         phase_ = phase::closing;
@@ -162,6 +161,7 @@ void channel::run() {
         eof_told_ = true;
         user_->output_ended();
     }
+    if (user_ != nullptr && std::exchange(reminded_, false)) user_->reminded();
     if (user_ == nullptr || (close_received_ && !held_)) {
         phase_ = phase::closing;
         close();
@@ -178,18 +178,19 @@ void channel::close() {
     if (auto* last = std::exchange(user_, nullptr)) last->closed();
 }
 
+void channel::not_opened(const failure& why) {
+    phase_ = phase::over;
+    if (handle_ != nullptr) {
+        ::ssh_remove_channel_callbacks(handle_, &callbacks_->table);
+        ::ssh_channel_free(std::exchange(handle_, nullptr));
+    }
+    if (auto* const last = std::exchange(user_, nullptr)) last->not_opened(why);
+}
+
 void channel::refuse(failure why) {
     auto* const last = std::exchange(user_, nullptr);
-    if (phase_ == phase::opening) {
-        phase_ = phase::over;
-        if (handle_ != nullptr) {
-            ::ssh_remove_channel_callbacks(handle_, &callbacks_->table);
-            ::ssh_channel_free(std::exchange(handle_, nullptr));
-        }
-    } else {
-        phase_ = phase::closing;
-        close();
-    }
+    phase_ = phase::closing;
+    close();
     if (last != nullptr) last->refused(std::move(why));
 }
 

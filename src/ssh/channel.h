@@ -29,17 +29,22 @@ class channel_user {
    public:
     // The server has taken the request. From here on nothing is `refused`.
     virtual void accepted() noexcept = 0;
-    // The next output; how much of it was taken. Less than all holds the stream back, until channel::resume().
+    // The next output; how much of it was taken. What was not taken is told again at channel::resume(), maybe before. Whoever
+    // holds a stream back takes nothing of it until then.
     // Called inside libssh: it must not call the channel.
     virtual std::size_t output(stream from, bytes_view bytes) noexcept = 0;
     // There may be room again for channel::write().
     virtual void writable() noexcept = 0;
+    // Asked for by channel::remind().
+    virtual void reminded() noexcept = 0;
     // No more output. `exit`, where the server has told it, comes before or after.
     virtual void output_ended() noexcept = 0;
     virtual void exited(std::uint32_t status) noexcept = 0;
     virtual void signaled(std::string_view name, bool core) noexcept = 0;
     // One of these is the last call:
-    // nothing was begun.
+    // the server has no place for one more channel on this session; nothing was asked for.
+    virtual void not_opened(const failure& why) noexcept = 0;
+    // the request was refused: nothing was begun.
     virtual void refused(failure why) noexcept = 0;
     // the server has closed it.
     virtual void closed() noexcept = 0;
@@ -71,11 +76,15 @@ class channel {
     // Nothing that is written reaches anybody any more.
     bool is_deaf() const noexcept { return phase_ > phase::running || end_of_input_ || close_received_; }
     void end_of_input();
+    // The request was sent, and may have been carried out.
+    bool handed_over() const noexcept { return handed_over_; }
     // By its name without SIG. No answer comes: whoever wants to know looks at what becomes of the command.
     void send_signal(std::string name);
     void resize(terminal_size size);
     // Delivers what was held back, and what comes.
     void resume();
+    // Also inside output(): calls reminded() soon, outside of libssh.
+    void remind() noexcept { reminded_ = news_ = true; }
     // The user is gone, and is not called any more. The channel closes by itself.
     void let_go() noexcept;
 
@@ -84,6 +93,8 @@ class channel {
     void step();
     bool over() const noexcept { return phase_ == phase::over; }
     bool is_zombie() const noexcept { return user_ == nullptr; }
+    // The server has given it a place.
+    bool is_open() const noexcept { return phase_ > phase::opening && phase_ != phase::over; }
     bool has_news() const noexcept { return news_; }
     bool waits() const noexcept { return phase_ < phase::running || wants_room_; }
     void session_ended(const failure& why);
@@ -98,6 +109,7 @@ class channel {
     void ask();
     void run();
     void close();
+    void not_opened(const failure& why);
     void refuse(failure why);
     std::size_t take(stream from, bytes_view bytes) noexcept;
     void deliver_held();
@@ -109,6 +121,7 @@ class channel {
     std::unique_ptr<callbacks> callbacks_;
     phase phase_ = phase::opening;
     bool news_ = false;  // the callbacks have written something down
+    bool reminded_ = false;
     bool handed_over_ = false;
     bool held_ = false;        // the user took less than all
     std::string left_over_{};  // of what was fetched by hand

@@ -19,12 +19,8 @@ class one_credential final : public provider {
    public:
     explicit one_credential(credential what) noexcept : what_(std::move(what)) {}
 
-    void obtain(const login_request& who, reply<credential> answer) override {
-        if (who.attempt <= 1) return answer(what_);
-        auto why = fail(errc::auth_failed, "the server denied the only credential that there is");
-        why.at = stage::login;
-        answer(std::move(why));
-    }
+    void obtain(const login_request&, reply<credential> answer) override { answer(what_); }
+    bool renews() const noexcept override { return false; }
 
    private:
     const credential what_;

@@ -4,6 +4,19 @@
 #include <utility>
 
 namespace exec::inline v0::ssh {
+namespace {
+
+// A server says that a channel is closed a moment before it counts one less: a refusal so soon after tells nothing about how
+// many it allows.
+constexpr milliseconds counted_late{50};
+constexpr milliseconds first_rest{5};
+constexpr milliseconds longest_rest{80};
+// How long what was learned of a server holds, before one more is tried.
+constexpr milliseconds learned_for{120'000};
+// Between a denied login and the only other one: a grant may take a moment to be seen.
+constexpr milliseconds next_login{1'000};
+
+}  // namespace
 
 pool_core::pool_core(std::shared_ptr<exec::detail::loop_core> core, pool_options options,
                      std::shared_ptr<connector> tcp)
@@ -15,8 +28,11 @@ pool_core::target& pool_core::find(const endpoint& of) {
     for (auto& each : targets_) {
         if (each.key.same_target(of)) return each;
     }
-    targets_.push_back({of, {}, {}, never, false});
-    return targets_.back();
+    auto& made = targets_.emplace_back();
+    made.key = of;
+    made.most = most_at_first();
+    made.lane = std::make_shared<control_lane>(core_, options_, tcp_, [this](session& on) { refused(on); });
+    return made;
 }
 
 pool_core::target* pool_core::find(const session& of) noexcept {
@@ -35,20 +51,20 @@ pool_core::place* pool_core::place_of(target& in, const session& of) noexcept {
 
 // What waits ------------------------------------------------------------------------------------------------------------
 
-void pool_core::wait_for(const endpoint& of, waiter& who, time_point by) {
+void pool_core::wait_for(const endpoint& of, waiter& who, time_point by, bool again) {
     if (ended_ || (!enrolled() && !core_->enroll(*this))) return who.denied(fail(errc::shutting_down, "ssh pool"));
     auto& at = find(of);
     if (of.epoch > at.key.epoch) at.key.epoch = of.epoch;
     if (of.epoch < at.key.epoch) {
         return who.denied(fail(errc::target_not_ready, of.text() + ": the route was replaced by a newer one"));
     }
-    if (at.queue.size() >= options_.waiting_per_target) {
+    if (at.queue.size() >= options_.waiting_per_target && !again) {
         auto why = fail(errc::too_busy, of.text() + ": too many commands wait for a channel");
         why.at = stage::queue;
         return who.denied(why);
     }
-    at.queue.push_back(&who);
-    at.by = at.queue.size() == 1 ? by : (std::max)(at.by, by);
+    at.by = at.queue.empty() ? by : (std::max)(at.by, by);
+    at.queue.insert(again ? at.queue.begin() : at.queue.end(), &who);
     serve(at);
     look_around();
 }
@@ -58,12 +74,29 @@ void pool_core::leave(waiter& who) noexcept {
     publish();
 }
 
+// One place of a session is for control, if there is more than one.
+std::size_t pool_core::share(const target& in) const noexcept {
+    return (std::min)(options_.channels_per_session, (std::max)(in.most, std::size_t{2}) - 1);
+}
+
+std::size_t pool_core::commands_on(const target& in, const place& which) noexcept {
+    return which.is->channels() - (in.lane->is_on(*which.is) ? 1 : 0);
+}
+
+// One that only waits for the server's close is nobody's any more.
+bool pool_core::is_used(const target& in, const place& which) noexcept {
+    return commands_on(in, which) > which.is->zombies();
+}
+
 bool pool_core::lends(const target& in, const place& which) const noexcept {
+    const auto now = core_->now();
     return which.is->ready() && !which.is->suspect() && !which.retired && which.is->target().epoch >= in.key.epoch &&
-           core_->now() < which.is->usable_until() && which.is->channels() < which.share;
+           now < which.is->usable_until() && now >= which.rests_until && commands_on(in, which) < share(in) &&
+           which.is->channels() < in.most;
 }
 
 void pool_core::serve(target& at) {
+    if (at.most < most_at_first() && core_->now() >= saturating_add(at.learned_at, learned_for)) learn(at, at.most + 1);
     while (!at.queue.empty()) {
         place* best = nullptr;
         for (auto& each : at.sessions) {
@@ -79,19 +112,29 @@ void pool_core::serve(target& at) {
     if (!at.queue.empty()) connect_more(at);
 }
 
+void pool_core::serve_all() {
+    for (auto& each : targets_) {
+        if (!each.queue.empty()) serve(each);
+    }
+}
+
 void pool_core::connect_more(target& at) {
+    if (core_->now() < at.login_not_before) return;
     std::size_t coming = 0;
     std::size_t of_this_epoch = 0;
+    bool proven = false;
     for (const auto& each : at.sessions) {
         if (each.retired || each.is->target().epoch < at.key.epoch) continue;
         ++of_this_epoch;
+        if (each.is->ready()) proven = true;
         if (!each.is->ready() && !each.is->ended()) ++coming;
     }
-    const auto wanted = (at.queue.size() + options_.channels_per_session - 1) / options_.channels_per_session;
-    while (coming < wanted && coming < options_.handshakes_per_target && of_this_epoch < options_.sessions_per_target &&
-           sessions_ < options_.sessions) {
+    // What the first connection is told, all would be told: they follow when it has come through.
+    const auto at_once = proven ? options_.handshakes_per_target : 1;
+    const auto wanted = (at.queue.size() + share(at) - 1) / share(at);
+    while (coming < wanted && coming < at_once && of_this_epoch < options_.sessions_per_target && make_place_for(at)) {
         auto made = std::make_shared<session>(core_, at.key, options_, *this);
-        at.sessions.push_back({made, options_.channels_per_session});
+        at.sessions.push_back({made});
         ++sessions_;
         ++coming;
         ++of_this_epoch;
@@ -100,12 +143,60 @@ void pool_core::connect_more(target& at) {
     }
 }
 
-session* pool_core::for_control(const endpoint& of) noexcept {
-    auto& at = find(of);
-    for (auto& each : at.sessions) {
-        if (each.is->ready() && !each.is->suspect() && each.is->channels() <= each.share) return each.is.get();
+// Under the bound of all targets together, an unused session makes place for one that is needed.
+bool pool_core::make_place_for(const target& at) {
+    if (sessions_ < options_.sessions) return true;
+    target* owner = nullptr;
+    place* longest = nullptr;
+    for (auto& other : targets_) {
+        if (&other == &at) continue;
+        for (auto& each : other.sessions) {
+            if (!each.is->ready() || is_used(other, each) || !other.queue.empty()) continue;
+            if (longest == nullptr || each.idle_since < longest->idle_since) {
+                owner = &other;
+                longest = &each;
+            }
+        }
     }
-    return nullptr;
+    if (longest == nullptr) return false;
+    take_out(*owner, *longest)->end(fail(errc::connect_failed, "the session was closed"));
+    return true;
+}
+
+// What a server allows ----------------------------------------------------------------------------------------------------
+
+void pool_core::learn(target& at, std::size_t most) {
+    at.most = (std::min)(most, most_at_first());
+    at.learned_at = core_->now();
+    if (at.most > 1) return;
+    for (const auto& each : at.sessions) at.lane->leave(*each.is);
+}
+
+void pool_core::refused(session& on) {
+    ++counted_.refusals;
+    auto* at = find(on);
+    if (at == nullptr) return;
+    const auto now = core_->now();
+    const auto open = on.open_channels();
+    if (open > 0 && now >= saturating_add(on.freed_at(), counted_late)) {
+        if (open < at->most) learn(*at, open);
+        return;
+    }
+    auto& its = *place_of(*at, on);
+    const bool lately = now < saturating_add(its.rests_until, longest_rest);
+    its.rest = lately ? (std::min)(its.rest * 2, longest_rest) : first_rest;
+    its.rests_until = saturating_add(now, its.rest);
+}
+
+void pool_core::ask(session& on, bool elsewhere, control_question what) {
+    auto* at = find(on);
+    if (at == nullptr || ended_) return what.tell(std::nullopt);
+    const auto lane = at->lane;
+    lane->ask(on, at->most, elsewhere, std::move(what));
+}
+
+void pool_core::prepare_to_ask(session& on, bool login) {
+    if (auto* at = find(on); at != nullptr && !ended_) at->lane->prepare(on, at->most, login);
 }
 
 // What sessions tell ----------------------------------------------------------------------------------------------------
@@ -122,7 +213,7 @@ void pool_core::session_ready(session& which) noexcept {
 void pool_core::session_changed(session& which) noexcept {
     if (auto* at = find(which)) {
         auto& its = *place_of(*at, which);
-        if (which.channels() == 0 && its.idle_since == never) its.idle_since = core_->now();
+        if (!is_used(*at, its) && its.idle_since == never) its.idle_since = core_->now();
         serve(*at);
     }
     look_around();
@@ -131,26 +222,24 @@ void pool_core::session_changed(session& which) noexcept {
 void pool_core::session_ended(session& which, const failure& why) noexcept {
     auto* at = find(which);
     if (at == nullptr) return;
-    const auto held = which.shared_from_this();
-    const bool was_ready = which.was_ready();
-    at->sessions.erase(std::find_if(at->sessions.begin(), at->sessions.end(),
-                                    [&](const place& each) { return each.is.get() == &which; }));
-    --sessions_;
-    if (was_ready) {
+    const auto here = shared_from_this();
+    const auto held = take_out(*at, *place_of(*at, which));
+    if (which.was_ready()) {
         ++counted_.lost_sessions;
     } else {
         ++counted_.connect_failures;
-        const bool again = why.code == errc::auth_failed && why.at == stage::login && !at->denied_once;
+        const bool again =
+            why.code == errc::auth_failed && why.at == stage::login && !at->denied_once && at->key.login->renews();
         at->denied_once = again;
-        const bool others =
-            std::any_of(at->sessions.begin(), at->sessions.end(), [](const place& each) { return !each.is->ended(); });
-        if (!again && !others) {
+        if (again) at->login_not_before = saturating_add(core_->now(), next_login);
+        if (!again && at->sessions.empty()) {
             // What one connection was told, a second one would be told as well.
             auto told = std::exchange(at->queue, {});
             for (auto* each : told) each->denied(why);
         }
     }
-    if (!ended_) serve(*at);
+    if (ended_) return;
+    serve_all();
     look_around();
 }
 
@@ -164,62 +253,89 @@ void pool_core::retire(const endpoint& of, milliseconds within) {
     look_around();
 }
 
+// It is not told of its end.
+std::shared_ptr<session> pool_core::take_out(target& of, const place& which) {
+    auto held = which.is;
+    of.lane->leave(*held);
+    of.sessions.erase(of.sessions.begin() + (&which - of.sessions.data()));
+    --sessions_;
+    return held;
+}
+
 void pool_core::look_around() {
+    const auto here = shared_from_this();
     const auto now = core_->now();
     auto next = never;
+    std::vector<std::shared_ptr<session>> closed;
     for (auto& at : targets_) {
         for (std::size_t index = 0; index < at.sessions.size();) {
             auto& each = at.sessions[index];
-            const auto held = each.is;
-            const bool no_more = each.retired || held->target().epoch < at.key.epoch || now >= held->usable_until();
+            const bool no_more =
+                each.retired || each.is->target().epoch < at.key.epoch || now >= each.is->usable_until();
             const auto idle_end =
                 each.idle_since == never ? never : saturating_add(each.idle_since, options_.idle_timeout);
-            const bool empty = held->ready() && held->channels() == 0;
-            if ((empty && (no_more || now >= idle_end)) || now >= each.close_by) {
-                // Not told as lost: it is we who close it.
-                at.sessions.erase(at.sessions.begin() + static_cast<std::ptrdiff_t>(index));
-                --sessions_;
-                held->end(fail(errc::connect_failed, "the session was closed"));
+            const bool unused = each.is->ready() && !is_used(at, each);
+            if ((unused && (no_more || now >= idle_end)) || now >= each.close_by) {
+                closed.push_back(take_out(at, each));
                 continue;
             }
-            if (held->ready()) next = (std::min)({next, each.close_by, idle_end, held->usable_until()});
+            next = (std::min)(next, each.close_by);
+            if (each.is->ready()) next = (std::min)({next, idle_end, each.is->usable_until()});
+            if (!at.queue.empty() && each.rests_until > now) next = (std::min)(next, each.rests_until);
             ++index;
         }
-    }
-    targets_.remove_if([](const target& at) { return at.sessions.empty() && at.queue.empty() && at.key.epoch == 0; });
-    if (closing_ && !ended_) {
-        const bool busy = std::any_of(targets_.begin(), targets_.end(), [](const target& at) {
-            return !at.queue.empty() || std::any_of(at.sessions.begin(), at.sessions.end(), [](const place& each) {
-                return each.is->channels() != each.is->zombies();
-            });
-        });
-        if (!busy) return end();
+        if (!at.queue.empty() && at.login_not_before > now) next = (std::min)(next, at.login_not_before);
     }
     if (next == never) {
         alarm_.clear();
     } else if (next > now) {
         alarm_.set(*core_, next);
     }
+    // Whoever is told may end the pool.
+    for (const auto& each : closed) each->end(fail(errc::connect_failed, "the session was closed"));
+    if (ended_) return;
+    if (!closed.empty()) serve_all();
+    targets_.remove_if([](const target& at) {
+        const bool forgotten =
+            at.sessions.empty() && at.queue.empty() && at.key.epoch == 0 && at.lane->own() == nullptr;
+        if (forgotten) at.lane->end();
+        return forgotten;
+    });
+    if (closing_ && std::none_of(targets_.begin(), targets_.end(), [](const target& at) { return is_busy(at); })) {
+        return end();
+    }
     publish();
+}
+
+bool pool_core::is_busy(const target& at) noexcept {
+    return !at.queue.empty() ||
+           std::any_of(at.sessions.begin(), at.sessions.end(), [&](const place& each) { return is_used(at, each); });
+}
+
+void pool_core::due() noexcept {
+    serve_all();
+    look_around();
 }
 
 void pool_core::publish() {
     auto now = counted_;
     for (const auto& at : targets_) {
         now.waiting += at.queue.size();
-        for (const auto& each : at.sessions) {
-            now.channels += each.is->channels();
-            now.zombies += each.is->zombies();
-            if (!each.is->ready()) {
+        const auto add = [&](const session& one, bool draining) {
+            now.channels += one.channels();
+            now.zombies += one.zombies();
+            if (!one.ready()) {
                 ++now.connecting;
-            } else if (each.is->suspect()) {
+            } else if (one.suspect()) {
                 ++now.suspect;
-            } else if (each.retired || each.is->target().epoch < at.key.epoch) {
+            } else if (draining) {
                 ++now.draining;
             } else {
                 ++now.ready;
             }
-        }
+        };
+        for (const auto& each : at.sessions) add(*each.is, each.retired || each.is->target().epoch < at.key.epoch);
+        if (const auto* own = at.lane->own()) add(*own, false);
     }
     const std::lock_guard hold(guard_);
     published_ = now;
@@ -232,14 +348,13 @@ pool_stats pool_core::snapshot() const {
 
 void pool_core::end() {
     if (std::exchange(ended_, true)) return;
+    const auto here = shared_from_this();
     const auto why = fail(errc::shutting_down, "ssh pool");
-    for (auto& at : targets_) {
-        auto waiting = std::exchange(at.queue, {});
-        for (auto* each : waiting) each->denied(why);
-        auto sessions = std::exchange(at.sessions, {});
-        for (auto& each : sessions) each.is->end(why);
+    for (auto& at : std::exchange(targets_, {})) {
+        for (auto* each : at.queue) each->denied(why);
+        for (auto& each : at.sessions) each.is->end(why);
+        at.lane->end();
     }
-    targets_.clear();
     sessions_ = 0;
     alarm_.clear();
     client::leave();

@@ -15,6 +15,7 @@
 #include "loop/alarm.h"
 #include "loop/client.h"
 #include "loop/core.h"
+#include "ssh/control_lane.h"
 #include "ssh/session.h"
 
 namespace exec::inline v0::ssh {
@@ -38,10 +39,15 @@ class pool_core final : public std::enable_shared_from_this<pool_core>,
     ~pool_core();
 
     // The loop's thread. `by`: the waiter has left by then.
-    void wait_for(const endpoint& target, waiter& who, time_point by);
+    // `again`: he has waited before, and comes before all others.
+    void wait_for(const endpoint& target, waiter& who, time_point by, bool again = false);
     void leave(waiter& who) noexcept;
-    // A session that may take one more channel for a purpose of control, beside the commands' share; nullptr: none is there.
-    session* for_control(const endpoint& target) noexcept;
+    // The server gave no channel on `on`. Remembers how many it allows.
+    void refused(session& on);
+    // About a command on `on`. `elsewhere`: not through that session, which does not answer.
+    void ask(session& on, bool elsewhere, control_question what);
+    // Makes a way ready for that; `login`: also if it takes a session of its own.
+    void prepare_to_ask(session& on, bool login);
     void retire(const endpoint& target, milliseconds within);
     void count_command() noexcept { ++counted_.commands; }
     // Ends everything.
@@ -65,35 +71,49 @@ class pool_core final : public std::enable_shared_from_this<pool_core>,
    private:
     struct place {
         std::shared_ptr<session> is;
-        std::size_t share;              // channels that commands may have on it
-        time_point idle_since = never;  // no channel
+        time_point idle_since = never;  // no command
+        time_point rests_until{};       // a channel was refused that might be given a moment later
+        milliseconds rest{};            // the last one
         time_point close_by = never;    // retired
         bool retired = false;
     };
     struct target {
-        endpoint key;
-        std::vector<place> sessions;
-        std::list<waiter*> queue;
+        endpoint key{};
+        std::vector<place> sessions{};
+        std::list<waiter*> queue{};
         time_point by = never;     // the latest of the waiters
         bool denied_once = false;  // a login; the next attempt is the last
+        time_point login_not_before{};
+        std::size_t most = 0;  // channels that the server allows a session, as far as it is known
+        time_point learned_at{};
+        std::shared_ptr<control_lane> lane{};
     };
 
     target& find(const endpoint& of);
     target* find(const session& of) noexcept;
     place* place_of(target& in, const session& of) noexcept;
+    std::size_t most_at_first() const noexcept { return options_.channels_per_session + 1; }
+    std::size_t share(const target& in) const noexcept;
+    static std::size_t commands_on(const target& in, const place& which) noexcept;
+    static bool is_used(const target& in, const place& which) noexcept;
+    static bool is_busy(const target& at) noexcept;
     bool lends(const target& in, const place& which) const noexcept;
+    void learn(target& at, std::size_t most);
     void serve(target& at);
+    void serve_all();
+    bool make_place_for(const target& at);
+    std::shared_ptr<session> take_out(target& of, const place& which);
     void connect_more(target& at);
     void look_around();  // closes what is idle, old or retired, and sets the alarm
-    void due() noexcept { look_around(); }
+    void due() noexcept;
     void publish();
 
     const std::shared_ptr<exec::detail::loop_core> core_;
     const pool_options options_;
     const std::shared_ptr<connector> tcp_;
     std::list<target> targets_{};
-    std::size_t sessions_ = 0;
-    bool closing_ = false;  // no command comes any more
+    std::size_t sessions_ = 0;  // the lanes' own are not counted
+    bool closing_ = false;      // no command comes any more
     bool ended_ = false;
     pool_stats counted_{};  // the counters only
 

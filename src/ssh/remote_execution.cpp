@@ -14,8 +14,13 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// How long the far side looks whether a killed group has gone, before it answers.
-constexpr milliseconds until_gone{1000};
+// As the local runner gives a killed group.
+constexpr milliseconds settle_for = timeline::unreaped_after;
+constexpr milliseconds first_look{20};
+// Places that turn out to be none: refused channels, sessions that end. Each is taken for the last one soon.
+constexpr int most_moves = 8;
+// An order that needs a login of its own may take so long.
+constexpr milliseconds ahead_of_limit{5'000};
 
 }  // namespace
 
@@ -54,16 +59,11 @@ remote_execution::remote_execution(std::shared_ptr<const remote_setup> setup, co
       id_(exec::detail::next_execution_id()),
       what_(std::move(what)),
       within_(std::move(within)),
+      input_(what_.in, what_.terminal.has_value(), within_.in_queue),
       tell_(std::move(tell)),
       called_(setup_->pool->loop()->now()),
       kept_{capture(within_.out), capture(within_.err)} {
     if (!refused) refused_ = std::make_unique<const failure>(std::move(refused).error());
-    if (what_.in.what() == input::kind::bytes) {
-        input_ = what_.in.data();
-        input_ends_ = true;
-    } else if (what_.in.what() == input::kind::none) {
-        input_ends_ = true;
-    }
 }
 
 void remote_execution::release() noexcept {
@@ -73,26 +73,15 @@ void remote_execution::release() noexcept {
 // From the handle -------------------------------------------------------------------------------------------------------
 
 std::size_t remote_execution::write_in(bytes_view bytes) {
-    if (setup_->pool->loop()->inherited() || what_.in.what() != input::kind::streamed) return 0;
-    std::size_t take = 0;
-    {
-        const std::lock_guard hold(guard_);
-        if (deaf_ || input_ends_) return bytes.size();
-        const auto waiting = input_.size() + unsent_;
-        take = (std::min)(bytes.size(), within_.in_queue - (std::min)(within_.in_queue, waiting));
-        input_.append(bytes.substr(0, take));
-        if (take < bytes.size()) owes_room_ = true;
-    }
+    if (setup_->pool->loop()->inherited()) return 0;
+    const auto taken = input_.push(bytes);
     setup_->pool->loop()->notify(*this);
-    return take;
+    return taken;
 }
 
 void remote_execution::close_in() {
-    if (setup_->pool->loop()->inherited() || what_.in.what() != input::kind::streamed) return;
-    {
-        const std::lock_guard hold(guard_);
-        input_ends_ = true;
-    }
+    if (setup_->pool->loop()->inherited()) return;
+    input_.finish();
     setup_->pool->loop()->notify(*this);
 }
 
@@ -156,7 +145,7 @@ void remote_execution::notified() noexcept {
     while (!names.empty() && channel_ != nullptr) {
         const auto end = names.find(' ');
         channel_->send_signal(names.substr(0, end));
-        if (pid_ != 0) ask_group(signal_number(names.substr(0, end)), 0ms);
+        group_->signal(signal_number(names.substr(0, end)), false);
         names.erase(0, end + 1);
     }
     const auto now = setup_->pool->loop()->now();
@@ -174,24 +163,27 @@ void remote_execution::begin() {
     if (refused_) return conclude(*refused_);
     if (stop_.asked()) return conclude(fail(errc::cancelled));
     if (!core->enroll(*this)) return conclude(fail(errc::shutting_down));
-    const auto by = (std::min)(saturating_add(called_, within_.start_timeout), within_.deadline.value_or(never));
-    if (now >= by) return conclude(fail(errc::start_timeout));
+    start_by_ = (std::min)(saturating_add(called_, within_.start_timeout), within_.deadline.value_or(never));
+    if (now >= start_by_) return conclude(fail(errc::start_timeout));
+    auto made = result<remote_command>(remote_command{});
     if (setup_->options.with == wrapper::on) {
         const auto mark = make_nonce();
         if (!mark) return conclude(mark.error());
-        auto made = wrap(what_, *mark);
-        if (!made) return conclude(std::move(made).error());
-        line_ = *std::move(made);
+        made = wrap(what_, *mark);
         out_filter_.emplace(*mark);
         if (!what_.terminal) err_filter_.emplace(*mark);
     } else {
-        auto made = bare(what_);
-        if (!made) return conclude(std::move(made).error());
-        line_ = *std::move(made);
+        made = bare(what_);
     }
+    if (!made) return conclude(std::move(made).error());
+    line_ = std::move(made->line);
+    input_.precede(std::move(made->preamble));
+    // It may outlive this one by the orders that it owes, and has forgotten it then.
+    group_ = std::make_shared<remote_group>(setup_->pool, id_,
+                                            [this](std::optional<group_state> said) { group_answered(said); });
     phase_ = phase::waiting;
-    alarm_.set(*core, by);
-    setup_->pool->wait_for(setup_->target, *this, by);
+    alarm_.set(*core, start_by_);
+    setup_->pool->wait_for(setup_->target, *this, start_by_);
 }
 
 void remote_execution::denied(const failure& why) noexcept {
@@ -202,18 +194,18 @@ void remote_execution::denied(const failure& why) noexcept {
 void remote_execution::granted(session& on) noexcept {
     const turn here(*this);
     placed_ = setup_->pool->loop()->now();
-    on_ = on.shared_from_this();
+    group_->is_on(on.shared_from_this());
     phase_ = phase::requested;
-    setup_->pool->count_command();
-    channel_ = &on.lend(*this, {line_.line, what_.terminal, setup_->options.terminal_type});
+    channel_ = &on.lend(*this, {line_, what_.terminal, setup_->options.terminal_type});
 }
 
 void remote_execution::accepted() noexcept {
     const turn here(*this);
+    setup_->pool->count_command();
     // Without a wrapper nobody says more than this.
     if (!out_filter_) begun(0, false);
-    // The preamble goes up at once, except to a terminal that still echoes.
-    if (!what_.terminal || line_.preamble.empty()) may_feed_ = true;
+    // Except to a terminal that still echoes.
+    if (!what_.terminal || !input_.has_preamble()) input_.may_send(true);
     feed();
 }
 
@@ -223,15 +215,14 @@ void remote_execution::stop_waiting(stop_reason why) {
         setup_->pool->leave(*this);
         return conclude(fail(exec::detail::code_of_unbegun(why)));
     }
-    // The request may be on its way: nobody can promise that it did not run.
-    clock_ = timeline(within_, setup_->pool->loop()->now());
-    clock_.stop(why, 0ms, setup_->pool->loop()->now());
-    if (channel_ != nullptr) std::exchange(channel_, nullptr)->let_go();
-    auto how = account();
-    how.stopped_by = why;
-    how.began = started::unknown;
-    how.out.complete = how.err.complete = false;
-    conclude(std::move(how));
+    if (channel_ == nullptr || !channel_->handed_over()) return conclude(fail(exec::detail::code_of_unbegun(why)));
+    // The request is on its way, and nobody can promise that it did not run: what it has begun is killed as soon as it says
+    // who it is.
+    if (std::exchange(hurried_, true)) return;
+    const auto now = setup_->pool->loop()->now();
+    clock_ = timeline(within_, now);
+    clock_.stop(why, 0ms, now);
+    act();
 }
 
 // While it runs -----------------------------------------------------------------------------------------------------------
@@ -239,56 +230,56 @@ void remote_execution::stop_waiting(stop_reason why) {
 void remote_execution::begun(std::int64_t pid, bool leads) {
     if (phase_ != phase::requested) return;
     phase_ = phase::running;
-    clock_ = timeline(within_, setup_->pool->loop()->now());
-    if (pid != 0) {
-        pid_ = pid;
-        leads_ = leads;
-    }
+    begun_ = true;
+    const auto now = setup_->pool->loop()->now();
+    if (!hurried_) clock_ = timeline(within_, now);
+    group_->is(pid, leads);
     {
         const std::lock_guard hold(guard_);
         reachable_ = true;
     }
-    start_info info{pid_ != 0 ? std::optional<std::int64_t>(pid_) : std::nullopt, setup_->options.where, within_};
+    start_info info{group_->pid() != 0 ? std::optional<std::int64_t>(group_->pid()) : std::nullopt,
+                    setup_->options.where, within_};
     tell([&](observer& to) {
         to.on_start(info);
         return flow::more;
     });
-    alarm_.set(*setup_->pool->loop(), clock_.wake());
+    const auto limit = (std::min)(saturating_add(now, within_.run_timeout), within_.deadline.value_or(never));
+    prepare_at_ = limit == never ? never : saturating_add(limit, -ahead_of_limit);
+    channel_->remind();
 }
 
 void remote_execution::marked(const report& said) {
-    if (said.pid > 1) {
-        pid_ = said.pid;
-        leads_ = said.leads;
-    }
+    group_->is(said.pid, said.leads);
     switch (said.what) {
         case report::kind::pid: break;
-        case report::kind::ready: may_feed_ = true; break;
+        case report::kind::ready: input_.may_send(false); break;
         case report::kind::go:
-            may_feed_ = true;
+            input_.may_send(true);
             begun(said.pid, said.leads);
             break;
         case report::kind::refused:
         case report::kind::lost: never_ran_ = said; break;
     }
+    channel_->remind();
 }
 
 std::size_t remote_execution::output(stream from, bytes_view bytes) noexcept {
     const turn here(*this);
-    if (phase_ == phase::over || cut_) return bytes.size();  // it was given up
-    if (clock_.paused() && phase_ != phase::requested) return 0;
+    if (phase_ == phase::over || cut_ || channel_ == nullptr) return bytes.size();  // it was given up
     auto& filter = from == stream::out ? out_filter_ : err_filter_;
-    if (!filter) return show(from, bytes);
+    // What the wrapper says is heard through a pause of the other stream.
+    if (!filter || filter->is_open()) return clock_.paused() ? 0 : show(from, bytes);
     std::size_t held_back = 0;
     filter->feed(
         bytes, [this](const report& said) { marked(said); },
-        [&](bytes_view output) { held_back = output.size() - show(from, output); });
+        [&](bytes_view output) { held_back = output.size() - (clock_.paused() ? 0 : show(from, output)); });
     return bytes.size() - held_back;
 }
 
 std::size_t remote_execution::show(stream from, bytes_view bytes) {
     // What was said before `go` on the other stream counts as said at the beginning.
-    if (phase_ == phase::requested) begun(pid_, leads_);
+    if (phase_ == phase::requested) begun(0, false);
     const auto index = static_cast<std::size_t>(from);
     const auto& policy = from == stream::out ? within_.out : within_.err;
     const auto at = kept_[index].total();
@@ -304,7 +295,7 @@ std::size_t remote_execution::show(stream from, bytes_view bytes) {
     if (kept_[index].over() && policy.then == at_cap::stop) {
         clock_.stop(stop_reason::output_limit, unlimited, setup_->pool->loop()->now());
     }
-    setup_->pool->loop()->notify(*this);  // to look at the clock, outside of libssh
+    channel_->remind();  // to look at the clock, outside of libssh
     return bytes.size();
 }
 
@@ -333,57 +324,33 @@ void remote_execution::writable() noexcept {
     feed();
 }
 
+void remote_execution::reminded() noexcept {
+    const turn here(*this);
+    group_->send_owed();
+    // The way for orders is made while the command runs, and not when its end waits for it.
+    if (begun_ && setup_->options.confirm_end && !std::exchange(prepared_, true) && group_->can_be_asked()) {
+        setup_->pool->prepare_to_ask(*group_->where(), false);
+    }
+    feed();
+    act();
+}
+
 void remote_execution::feed() {
     if (channel_ == nullptr || phase_ == phase::over) return;
-    if (may_feed_ && preamble_sent_ < line_.preamble.size()) {
-        preamble_sent_ += channel_->write(bytes_view(line_.preamble).substr(preamble_sent_));
-        if (preamble_sent_ < line_.preamble.size()) return;
-    }
-    if (preamble_sent_ < line_.preamble.size()) return;
-    const bool streams = phase_ != phase::requested || (!what_.terminal || line_.preamble.empty());
-    if (!may_feed_ || !streams) return;
-    // Not under the lock: a write may read as well, and what is read is told to the observer, who may write.
-    bool room = false;
-    bool end = false;
-    for (;;) {
-        {
-            const std::lock_guard hold(guard_);
-            if (channel_->is_deaf()) {
-                deaf_ = true;
-                input_ = {};
-                sending_ = {};
-                sent_ = 0;
-            }
-            if (sent_ == sending_.size()) {
-                sending_ = std::exchange(input_, {});
-                sent_ = 0;
-            }
-            unsent_ = sending_.size() - sent_;
-            room = owes_room_ && (deaf_ || input_.size() + unsent_ < within_.in_queue);
-            if (room) owes_room_ = false;
-            end = input_ends_ && unsent_ == 0;
-        }
-        if (unsent_ == 0) break;
-        const auto now = channel_->write(bytes_view(sending_).substr(sent_));
-        sent_ += now;
-        taken_ += now;
-        if (now == 0 || channel_ == nullptr) break;
-    }
-    if (channel_ == nullptr) return;
-    if (end) channel_->end_of_input();
-    if (room) {
-        tell([](observer& to) {
-            to.on_room();
-            return flow::more;
-        });
-    }
+    input_.flush(*channel_);
+    if (!input_.room()) return;
+    tell([](observer& to) {
+        to.on_room();
+        return flow::more;
+    });
 }
 
 // The clock -----------------------------------------------------------------------------------------------------------------
 
 void remote_execution::due() noexcept {
     const turn here(*this);
-    if (phase_ == phase::waiting || phase_ == phase::requested) {
+    if (phase_ == phase::settling) return look();
+    if (!hurried_ && (phase_ == phase::waiting || phase_ == phase::requested)) {
         const bool whole_call = setup_->pool->loop()->now() >= within_.deadline.value_or(never);
         return stop_waiting(whole_call ? stop_reason::deadline : stop_reason::start_timeout);
     }
@@ -391,10 +358,10 @@ void remote_execution::due() noexcept {
 }
 
 void remote_execution::act() {
-    if (phase_ != phase::running) return;
+    if (phase_ != phase::running && !(phase_ == phase::requested && hurried_)) return;
     const auto now = setup_->pool->loop()->now();
     if (const auto grace = stop_.take()) clock_.stop(stop_reason::cancelled, *grace, now);
-    for (bool more = true; more && phase_ == phase::running;) {
+    for (bool more = true; more && phase_ != phase::settling && phase_ != phase::over;) {
         switch (clock_.next(now)) {
             case timeline::action::none: more = false; break;
             case timeline::action::heartbeat: {
@@ -406,57 +373,69 @@ void remote_execution::act() {
                 if (channel_ != nullptr) {
                     if (const auto* name = signal_name(within_.stop.polite)) channel_->send_signal(name);
                 }
-                ask_group(within_.stop.polite, 0ms);
+                group_->signal(within_.stop.polite, within_.stop.and_continue);
                 break;
             case timeline::action::kill:
                 if (channel_ != nullptr) channel_->send_signal("KILL");
-                ask_group(9, until_gone);
+                group_->signal(9, false);
                 break;
             case timeline::action::cut:
             case timeline::action::give_up: cut_ = true; break;
         }
     }
-    if (phase_ == phase::running && clock_.over()) return settle();
-    alarm_.set(*setup_->pool->loop(), clock_.wake());
+    if (phase_ == phase::settling || phase_ == phase::over) return;
+    if (clock_.over()) return settle();
+    set_alarm();
 }
 
-void remote_execution::ask_group(int signal, milliseconds wait) {
-    if (pid_ == 0 || side_ || on_ == nullptr || !on_->ready()) return;
-    auto* on = setup_->pool->for_control(setup_->target);
-    if (on == nullptr) return;
-    kill_order order{pid_, leads_, signal, within_.stop.and_continue, wait};
-    retain();
-    side_ = std::make_unique<side_command>(*on, kill_line(order), [this](std::string said) {
-        const turn here(*this);
-        release();
-        group_answered(parse_kill_answer(said));
-    });
-}
-
-void remote_execution::group_answered(std::optional<group_state> said) {
-    const auto answered = std::move(side_);
-    if (said)
-        left_ = *said == group_state::gone ? (leads_ ? tree_state::group_gone : tree_state::unknown)
-                                           : tree_state::may_survive;
-    if (phase_ != phase::settling) return act();
-    // What was asked before the end tells nothing of the end.
-    if (!std::exchange(last_asked_, true)) return ask_last();
-    conclude(account());
+void remote_execution::set_alarm() {
+    const auto now = setup_->pool->loop()->now();
+    if (const auto on = group_->where(); on != nullptr && now >= prepare_at_) {
+        prepare_at_ = never;
+        setup_->pool->prepare_to_ask(*on, true);
+    }
+    alarm_.set(*setup_->pool->loop(), (std::min)(clock_.wake(), prepare_at_));
 }
 
 // Whether anybody of the group is left, and their end if the policy says so.
 void remote_execution::settle() {
     phase_ = phase::settling;
-    alarm_.clear();
-    if (side_) return;  // one answer at a time: the last question follows it
-    last_asked_ = true;
-    ask_last();
+    look_until_ = saturating_add(setup_->pool->loop()->now(), settle_for);
+    left_ = tree_state::unknown;
+    if (!group_->can_be_asked()) return conclude(account());
+    const bool kill = within_.stop.after_exit == survivors::kill;
+    if (!setup_->options.confirm_end && known_ && clock_.cause() == stop_reason::nobody) {
+        if (kill) group_->signal(9, false);
+        return conclude(account());
+    }
+    alarm_.set(*setup_->pool->loop(), look_until_);
+    if (!group_->is_asked()) look();
 }
 
-void remote_execution::ask_last() {
+void remote_execution::look() {
     const bool kill = within_.stop.after_exit == survivors::kill;
-    if (pid_ != 0) ask_group(kill ? 9 : 0, kill ? until_gone : 0ms);
-    if (!side_) conclude(account());
+    if (looking_ || group_->is_asked() || setup_->pool->loop()->now() >= look_until_) return conclude(account());
+    looking_ = true;
+    alarm_.set(*setup_->pool->loop(), look_until_);
+    // Who was killed a moment ago is a member until he is reaped; only who stays is looked at closely.
+    group_->look(kill, !kill || looks_ > 1);
+    ++looks_;
+}
+
+void remote_execution::group_answered(std::optional<group_state> said) {
+    const turn here(*this);
+    if (phase_ != phase::settling) return act();
+    // What was asked before the end tells nothing of the end.
+    if (!std::exchange(looking_, false)) return look();
+    if (!said) return conclude(account());
+    if (*said == group_state::gone) {
+        left_ = group_->leads() ? tree_state::group_gone : tree_state::unknown;
+        return conclude(account());
+    }
+    left_ = tree_state::may_survive;
+    const auto again = saturating_add(setup_->pool->loop()->now(), first_look * (1 << (std::min)(looks_ - 1, 4U)));
+    if (again >= look_until_ || within_.stop.after_exit == survivors::leave) return conclude(account());
+    alarm_.set(*setup_->pool->loop(), again);
 }
 
 // Its end ---------------------------------------------------------------------------------------------------------------------
@@ -465,7 +444,7 @@ void remote_execution::exited(std::uint32_t status) noexcept {
     const turn here(*this);
     exit_ = exit_status::exited(static_cast<int>(status));
     known_ = true;
-    if (phase_ == phase::running) clock_.exited(setup_->pool->loop()->now());
+    if (phase_ == phase::running || hurried_) clock_.exited(setup_->pool->loop()->now());
     act();
 }
 
@@ -473,7 +452,7 @@ void remote_execution::signaled(std::string_view name, bool core) noexcept {
     const turn here(*this);
     exit_ = exit_status::signaled(signal_number(name), core);
     known_ = true;
-    if (phase_ == phase::running) clock_.exited(setup_->pool->loop()->now());
+    if (phase_ == phase::running || hurried_) clock_.exited(setup_->pool->loop()->now());
     act();
 }
 
@@ -492,14 +471,14 @@ void remote_execution::closed() noexcept {
         if (never_ran_->what == report::kind::refused) return conclude(ssh::refused(*never_ran_, what_));
         return conclude(fail(errc::start_failed, "no shell there that speaks of itself"));
     }
-    if (phase_ == phase::requested) {
+    if (phase_ == phase::requested && !hurried_) {
         // The wrapper ended without a word: whatever the login did, the command did not begin.
         const auto words = err_filter_ ? err_filter_->last_words() : out_filter_ ? out_filter_->last_words() : "";
         auto why = fail(errc::start_failed, display(words.substr(0, 256)));
         why.at = stage::request;
         return conclude(std::move(why));
     }
-    if (phase_ != phase::running) return;
+    if (phase_ != phase::running && phase_ != phase::requested) return;
     const auto now = setup_->pool->loop()->now();
     clock_.closed();
     if (!clock_.has_exited()) {
@@ -507,6 +486,21 @@ void remote_execution::closed() noexcept {
         if (!known_) broke_ = make_error_code(errc::connect_failed);
     }
     act();
+}
+
+// Nothing was handed over: another place is as good.
+void remote_execution::wait_again(const failure& why) {
+    channel_ = nullptr;
+    group_->is_on(nullptr);
+    if (++moves_ > most_moves || why.code == errc::shutting_down) return conclude(why);
+    phase_ = phase::waiting;
+    setup_->pool->wait_for(setup_->target, *this, start_by_, true);
+}
+
+void remote_execution::not_opened(const failure& why) noexcept {
+    const turn here(*this);
+    setup_->pool->refused(*group_->where());
+    wait_again(why);
 }
 
 void remote_execution::refused(failure why) noexcept {
@@ -518,11 +512,10 @@ void remote_execution::refused(failure why) noexcept {
 void remote_execution::lost(const failure& why, bool handed_over) noexcept {
     const turn here(*this);
     channel_ = nullptr;
-    if (!handed_over) return conclude(why);
+    if (!handed_over) return wait_again(why);
+    group_->is_on(nullptr);
     if (phase_ == phase::over) return;
-    const bool was_begun = phase_ != phase::requested;
     auto how = account();
-    how.began = was_begun ? started::yes : started::unknown;
     how.broke = why.code;
     how.out.complete = how.err.complete = false;
     if (!known_) how.exit = {};
@@ -541,12 +534,13 @@ outcome remote_execution::account() {
     }
     outcome how;
     how.exit = exit_;
+    how.began = begun_ ? started::yes : started::unknown;
     how.stopped_by = clock_.cause();
     if (observer_failed_ && how.stopped_by == stop_reason::nobody) how.stopped_by = stop_reason::observer_failed;
     how.broke = broke_;
     how.out = std::move(kept_[0]).take(ended_[0] && !cut_);
     how.err = std::move(kept_[1]).take(ended_[1] && !cut_);
-    how.in_taken = taken_;
+    how.in_taken = input_.taken();
     how.tree = left_;
     // The group is empty and still somebody holds the channel open: a descendant that left the group.
     if (cut_ && channel_ != nullptr && left_ == tree_state::group_gone) how.tree = tree_state::may_survive;
@@ -568,15 +562,10 @@ void remote_execution::conclude(result<outcome> how) {
     {
         const std::lock_guard hold(guard_);
         reachable_ = false;
-        deaf_ = true;
-        input_ = {};
     }
+    input_.close();
+    if (group_) group_->forget();
     if (channel_ != nullptr) std::exchange(channel_, nullptr)->let_go();
-    if (side_) {
-        side_.reset();
-        release();
-    }
-    on_.reset();
     client::leave();
     if (const auto last = std::move(tell_); last && !muted()) {
         exec::detail::at_the_border(*setup_->pool->loop(), "observer::on_done", [&] { last->on_done(std::move(how)); });
@@ -593,9 +582,11 @@ void remote_execution::shut_down(milliseconds within) noexcept {
 
 void remote_execution::abandon() noexcept {
     const turn here(*this);
-    if (phase_ == phase::waiting || phase_ == phase::requested) return stop_waiting(stop_reason::shutdown);
+    if (phase_ == phase::waiting || (phase_ == phase::requested && !hurried_)) stop_waiting(stop_reason::shutdown);
+    if (phase_ == phase::over) return;
     clock_.stop(stop_reason::shutdown, 0ms, setup_->pool->loop()->now());
     if (channel_ != nullptr) channel_->send_signal("KILL");
+    if (begun_ && phase_ != phase::settling) group_->signal(9, false);
     conclude(account());
 }
 

@@ -1,8 +1,7 @@
 // remote_execution: one command on another machine. The object behind the handle.
 //
 // It waits for a place on a session, has the command begun, follows the same time model as a local run, and tells the same things to
-// the observer. What it cannot see (a process, a pipe) it learns from the wrapper's marker and from a second channel that
-// signals the group and looks at it.
+// the observer. What it cannot see (a process, a pipe) it learns from the wrapper's marker, and by asking about its group.
 // Threads: the handle's members from any; the rest in the thread that drives the loop.
 #pragma once
 
@@ -27,8 +26,8 @@
 #include "ssh/marker.h"
 #include "ssh/pool_core.h"
 #include "ssh/remote_command.h"
-#include "ssh/remote_kill.h"
-#include "ssh/side_command.h"
+#include "ssh/remote_group.h"
+#include "ssh/remote_input.h"
 
 namespace exec::inline v0::ssh {
 
@@ -75,9 +74,11 @@ class remote_execution final : public execution::control,
     void accepted() noexcept override;
     std::size_t output(stream from, bytes_view bytes) noexcept override;
     void writable() noexcept override;
+    void reminded() noexcept override;
     void output_ended() noexcept override;
     void exited(std::uint32_t status) noexcept override;
     void signaled(std::string_view name, bool core) noexcept override;
+    void not_opened(const failure& why) noexcept override;
     void refused(failure why) noexcept override;
     void closed() noexcept override;
     void lost(const failure& why, bool handed_over) noexcept override;
@@ -91,15 +92,16 @@ class remote_execution final : public execution::control,
     ~remote_execution() = default;
 
     void begin();
+    void wait_again(const failure& why);
     void begun(std::int64_t pid, bool leads);
     void marked(const report& said);
     std::size_t show(stream from, bytes_view bytes);
     void feed();
     void act();
-    void ask_group(int signal, milliseconds until_gone);
-    void group_answered(std::optional<group_state> said);
+    void set_alarm();
     void settle();
-    void ask_last();
+    void look();
+    void group_answered(std::optional<group_state> said);
     void stop_waiting(stop_reason why);
     void conclude(result<outcome> how);
     outcome account();
@@ -117,38 +119,30 @@ class remote_execution final : public execution::control,
 
     // What the handle leaves here.
     std::mutex guard_{};
-    std::string input_{};     // not yet given to the channel
-    std::size_t unsent_ = 0;  // of sending_
-    bool input_ends_ = false;
-    bool deaf_ = false;  // nobody takes any more
-    bool owes_room_ = false;
     bool reachable_ = false;  // it has begun and has not ended: signals make sense
     std::string signals_{};
     std::optional<terminal_size> size_{};
 
     command what_;
     limits within_;
+    remote_input input_;
     std::unique_ptr<observer> tell_;
     std::unique_ptr<const failure> refused_{};
     phase phase_ = phase::fresh;
     const time_point called_;
     time_point placed_{};
     timeline clock_{};
-    std::shared_ptr<session> on_{};
+    time_point start_by_ = never;
+    int moves_ = 0;  // to another place, because the one before was none
     channel* channel_ = nullptr;
-    remote_command line_{};
+    std::string line_{};  // of the request
     std::optional<marker_filter> out_filter_{};
     std::optional<marker_filter> err_filter_{};
-    std::size_t preamble_sent_ = 0;
-    std::string sending_{};  // what the channel is being given
-    std::size_t sent_ = 0;   // of it
-    bool may_feed_ = false;
-    std::int64_t pid_ = 0;
-    bool leads_ = false;
+    std::shared_ptr<remote_group> group_{};
+    time_point prepare_at_ = never;
     std::optional<report> never_ran_{};
     capture kept_[2];
     std::uint64_t shown_[2]{};
-    std::uint64_t taken_ = 0;
     bool ended_[2]{};   // their output, as the server said
     bool cut_ = false;  // before that
     exit_status exit_{};
@@ -156,8 +150,12 @@ class remote_execution final : public execution::control,
     bool observer_failed_ = false;
     std::error_code broke_{};
     tree_state left_ = tree_state::unknown;
-    std::unique_ptr<side_command> side_{};
-    bool last_asked_ = false;  // what is left of the group
+    bool begun_ = false;
+    bool prepared_ = false;  // the way for orders
+    bool hurried_ = false;   // it was stopped before anybody knew whether it had begun
+    bool looking_ = false;   // at what is left of the group
+    unsigned looks_ = 0;
+    time_point look_until_{};
 
     exec::detail::alarm_member<remote_execution, &remote_execution::due> alarm_{*this};
 };

@@ -1,6 +1,8 @@
 #include "ssh/remote_kill.h"
 
-#include <algorithm>
+#include <charconv>
+#include <system_error>
+#include <utility>
 
 #include "exec/assert.h"
 
@@ -11,8 +13,9 @@ namespace {
 constexpr std::string_view answer = "\036exec group ";
 constexpr int kill_signal = 9;
 
-// As in remote_command.cpp: text between single quotes of whichever login shell. exec_g is the pid, exec_n the steps to
-// wait, exec_a the answer. Fields are split at newlines only, and nothing but the list of /proc is a pattern.
+// As in remote_command.cpp: text between single quotes of whichever login shell. Of an order exec_i is the
+// number, exec_w the owner, exec_g the pid, exec_k the kind, exec_s the signal, exec_c and exec_d the two wishes; exec_a is the
+// answer. Fields are split at newlines only, and nothing but the list of /proc is a pattern.
 constexpr std::string_view begin = "LC_ALL=C; export LC_ALL; IFS=${IFS#??}; set -f; ";
 
 // exec_list <pattern>: of all processes, the lines "/proc/<pid>/stat:<pid> (<name>) <state> <parent> <group> ..." that fit.
@@ -29,13 +32,13 @@ constexpr std::string_view define_try =
     "exec_try() { exec_a=gone; for exec_p in $1; do exec_a=denied; exec_p=${exec_p#/proc/}; "
     "if kill -0 ${exec_p%%/*} 2>/dev/null; then exec_a=alive; return; fi; done; }; ";
 
-// A negative number behind `--` is a syntax error to dash and busybox; behind a signal it is a group everywhere.
+// A negative number behind `--` is a syntax error to dash and busybox; behind a signal it is a group everywhere. What kill(1)
+// complains of is written where the answer is: it tells "not permitted" from "no such process" without a process of its own.
 constexpr std::string_view define_group =
-    "exec_send() { kill -$1 -$exec_g 2>/dev/null; }; "
-    "exec_look() { exec_a=alive; exec_e=$(kill -0 -$exec_g 2>&1) || { "
-    "case $exec_e in *ermi[ts]*) exec_a=denied;; *) exec_a=gone;; esac; return; }; "
+    "exec_group() { exec_a=failed; kill -$exec_s -$exec_g 2>&1 || return; exec_a=alive; "
+    "[ $exec_c = 0 ] || kill -CONT -$exec_g 2>/dev/null; [ $exec_d = 0 ] || exec_look; }; "
     // The usual case without a look at everybody: the leader lives.
-    "if IFS= read -r exec_e 2>/dev/null </proc/$exec_g/stat; then "
+    "exec_look() { if IFS= read -r exec_e 2>/dev/null </proc/$exec_g/stat; then "
     "case $exec_e in *\") \"[XZ]\" \"*) ;; *\") \"*) kill -0 $exec_g 2>/dev/null && return;; esac; fi; "
     "exec_l=$(exec_list \") [^XZ][^ ]* [0-9]* $exec_g \"); [ $? -gt 2 ] || exec_try \"$exec_l\"; }; ";
 
@@ -43,72 +46,84 @@ constexpr std::string_view define_group =
 // them that live. The list is gone through until it adds nobody, since a child may stand before its parent. 20 fields: the
 // group is the 5th, and a name has up to 15 blanks; a shell takes the square of a line's length to find its last parenthesis.
 constexpr std::string_view define_tree =
-    "exec_nl=$IFS; exec_t=$exec_g; "
     "exec_grow() { exec_l=$(exec_list \"\" | cut -d \" \" -f 1-20); [ \"$exec_l\" ] || return; exec_o=; "
     "until [ \"$exec_o\" = \"$exec_t\" ]; do exec_o=$exec_t; exec_v=; for exec_p in $exec_l; do "
-    "exec_s=${exec_p##*\") \"}; [ \"$exec_s\" = \"$exec_p\" ] && continue; "
-    "exec_q=${exec_s#* }; exec_q=${exec_q%% *}; exec_p=${exec_p#/proc/}; exec_p=${exec_p%%/*}; "
+    "exec_x=${exec_p##*\") \"}; [ \"$exec_x\" = \"$exec_p\" ] && continue; "
+    "exec_q=${exec_x#* }; exec_q=${exec_q%% *}; exec_p=${exec_p#/proc/}; exec_p=${exec_p%%/*}; "
     "case $exec_nl$exec_t$exec_nl in *\"$exec_nl$exec_p$exec_nl\"*) ;; "
     "*\"$exec_nl$exec_q$exec_nl\"*) exec_t=$exec_t$exec_nl$exec_p;; *) continue;; esac; "
-    "case $exec_s in [XZ]*) ;; *) exec_v=$exec_v$exec_nl$exec_p;; esac; done; done; }; "
-    "exec_send() { kill -$1 $exec_t 2>/dev/null; }; "
+    "case $exec_x in [XZ]*) ;; *) exec_v=$exec_v$exec_nl$exec_p;; esac; done; done; }; "
     // Nobody who is stopped makes another one while the others are looked for.
-    "exec_stop() { exec_grow; kill -STOP $exec_t 2>/dev/null; exec_grow; }; "
-    "exec_look() { if exec_grow; then exec_try \"$exec_v\"; else exec_a=alive; fi; }; ";
+    "exec_tree() { exec_grow; case $exec_s in 0) ;; 9) kill -STOP $exec_t 2>/dev/null; exec_grow; "
+    "kill -9 $exec_t 2>/dev/null; exec_grow;; *) kill -$exec_s $exec_t 2>/dev/null; "
+    "[ $exec_c = 0 ] || kill -CONT $exec_t 2>/dev/null;; esac; "
+    "if exec_grow; then exec_try \"$exec_v\"; else exec_a=alive; fi; }; ";
+
+// exec_h makes a name of a name. What was found for a tree is kept under its order's owner.
+constexpr std::string_view serve =
+    "exec_nl=$IFS; exec_h=\"$\"; "
+    "while IFS=\" \" read -r exec_i exec_w exec_g exec_k exec_s exec_c exec_d; do case $exec_k in "
+    "group) exec_group;; "
+    "tree) eval \"exec_t=${exec_h}exec_t$exec_w\"; [ \"$exec_t\" ] || exec_t=$exec_g; exec_tree; "
+    "if [ $exec_a = gone ]; then unset exec_t$exec_w; else eval \"exec_t$exec_w=${exec_h}exec_t\"; fi;; "
+    "*) exec_a=unknown;; esac; echo \"\036exec group $exec_i $exec_a\"; done";
 
 }  // namespace
 
-std::string kill_line(const kill_order& order) {
-    EXEC_ASSERT(order.pid > 1, "ssh: the pids 0 and 1 and all below mean everybody to kill(1)");
-    const auto set = [](std::string_view name, std::int64_t to) {
-        return std::string(name) + "=" + std::to_string(to) + "; ";
-    };
-    const auto number = std::to_string(order.signal);
-    const bool kills = order.signal == kill_signal;
-    const bool waits = order.until_gone > milliseconds::zero();
-    constexpr std::int64_t step = 100;
-
-    std::string send;
-    if (order.signal != 0) {
-        // Before each: a tree may have grown.
-        if (!order.leads) send += kills ? "exec_stop; " : "exec_grow; ";
-        send += "exec_send " + number + "; ";
-        if (order.and_continue && !kills) send += "exec_send CONT; ";
+std::string control_line(std::string_view shell) {
+    std::string line = "exec ";
+    for (const auto piece : {shell, std::string_view(" -c '"), begin, define_list, define_try, define_group,
+                             define_tree, serve, std::string_view("'")}) {
+        line += piece;
     }
-
-    std::string line = "exec " + std::string(order.shell) + " -c '";
-    line += begin;
-    line += set("exec_g", order.pid);
-    line += define_list;
-    line += define_try;
-    line += order.leads ? define_group : define_tree;
-    line += send;
-    // Whoever was killed needs a moment to be dead.
-    if (waits && kills) line += "sleep 0.02 2>/dev/null; ";
-    line += "exec_look; ";
-    if (waits) {
-        line += set("exec_n", (order.until_gone.count() + step - 1) / step);
-        line +=
-            "while [ $exec_a = alive ] && [ $exec_n -gt 0 ]; do "
-            "if sleep 0.1 2>/dev/null; then exec_n=$((exec_n - 1)); else sleep 1; exec_n=$((exec_n - 10)); fi; ";
-        if (kills) line += send;
-        line += "exec_look; done; ";
-    }
-    line += "echo \"";
-    line += answer;
-    line += "$exec_a\"'";
     return line;
 }
 
-std::optional<group_state> parse_kill_answer(std::string_view out) {
-    const auto at = out.rfind(answer);
-    if (at == std::string_view::npos) return std::nullopt;
-    out.remove_prefix(at + answer.size());
-    const auto word = out.substr(0, (std::min)(out.find_first_of("\r\n"), out.size()));
-    if (word == "gone") return group_state::gone;
-    if (word == "alive") return group_state::alive;
-    if (word == "denied") return group_state::denied;
+std::string order_line(std::uint64_t id, const kill_order& order) {
+    EXEC_ASSERT(order.pid > 1, "ssh: the pids 0 and 1 and all below mean everybody to kill(1)");
+    const bool continues = order.and_continue && order.signal != 0 && order.signal != kill_signal;
+    return std::to_string(id) + ' ' + std::to_string(order.owner) + ' ' + std::to_string(order.pid) +
+           (order.leads ? " group " : " tree ") + std::to_string(order.signal) + (continues ? " 1" : " 0") +
+           (order.thorough ? " 1" : " 0") + '\n';
+}
+
+std::optional<group_answer> answer_reader::next(bytes_view& rest) {
+    while (!rest.empty()) {
+        const auto end = rest.find('\n');
+        const auto part = rest.substr(0, end);
+        if (line_.size() < max_line) line_ += part.substr(0, max_line - line_.size());
+        rest.remove_prefix(end == bytes_view::npos ? rest.size() : end + 1);
+        if (end == bytes_view::npos) break;
+        if (auto said = end_of_line()) return said;
+    }
     return std::nullopt;
+}
+
+std::optional<group_answer> answer_reader::end_of_line() {
+    const auto line = std::exchange(line_, {});
+    auto words = std::string_view(line);
+    if (words.substr(0, answer.size()) != answer) {
+        denied_ = denied_ || words.find("ermitted") != words.npos || words.find("ermission") != words.npos;
+        return std::nullopt;
+    }
+    words.remove_prefix(answer.size());
+    const bool denied = std::exchange(denied_, false);
+    group_answer said;
+    const auto [stop, wrong] = std::from_chars(words.data(), words.data() + words.size(), said.id);
+    if (wrong != std::errc{}) return std::nullopt;
+    words.remove_prefix(static_cast<std::size_t>(stop - words.data()));
+    if (words == " failed") {
+        said.is = denied ? group_state::denied : group_state::gone;
+    } else if (words == " gone") {
+        said.is = group_state::gone;
+    } else if (words == " alive") {
+        said.is = group_state::alive;
+    } else if (words == " denied") {
+        said.is = group_state::denied;
+    } else {
+        return std::nullopt;
+    }
+    return said;
 }
 
 }  // namespace exec::inline v0::ssh

@@ -1,12 +1,13 @@
-// remote_kill: the line for a second channel that signals a running command, and what that line answers.
+// remote_kill: how running commands over there are signalled and looked at: the line of a small shell program that reads orders
+// from its input, one a line, and what it answers.
 //
-// With a group of its own (report::leads) the command is signalled as a whole and the answer is about every member: also
-// those that another user's programs (sudo) have become. Zombies are not members: until the server has reaped the
-// leader, kill(2) still finds it. In a shared group the process and its descendants are looked for by their parents; one
-// whose parent has ended before is not found, so there `gone` says: none of those that could be found.
-// On a Linux target this takes /proc and grep; elsewhere ps. A target with neither answers `alive` rather than guess. With
-// /proc mounted hidepid other users' members are not seen.
-// Threads: pure functions.
+// With a group of its own (report::leads) a command is signalled as a whole, and an answer is about every member: also those
+// that another user's programs (sudo) have become. In a shared group the process and its descendants are looked for by
+// their parents; one whose parent has ended before is not found, so there `gone` says: none of those that could be found.
+// A group costs the far side one kill(2) and no process. A thorough look, which does not take zombies for members, and a tree
+// need /proc and grep on Linux, elsewhere ps: 0.1 to 0.4 s with 2,000 other processes there. A target with neither answers `alive`
+// rather than guess. With /proc mounted hidepid other users' members are not seen.
+// Threads: values.
 #pragma once
 
 #include <cstdint>
@@ -14,11 +15,13 @@
 #include <string>
 #include <string_view>
 
-#include "exec/time.h"
+#include "exec/bytes.h"
 
 namespace exec::inline v0::ssh {
 
 struct kill_order {
+    // Whose it is. What was found of a tree for one order is remembered for the next one of the same owner.
+    std::uint64_t owner = 0;
     // As the marker said. While its channel has neither exit status nor CLOSE the process is there or an unreaped child of
     // the server, and its number is nobody else's. Later only the group's number is safe, and only while members are
     // left: then the kernel gives it to nobody. REQUIRES: > 1; -0 and -1 are other people.
@@ -26,10 +29,8 @@ struct kill_order {
     bool leads = false;
     int signal = 15;           // the target's number; 0 = ask only
     bool and_continue = true;  // CONT behind it: a stopped process does not see TERM
-    // How long to wait on the target for the answer to become `gone`, in steps of 0.1 s (of 1 s where sleep(1) takes only
-    // whole ones); KILL is sent again with each. 0 = one look.
-    milliseconds until_gone{0};
-    std::string_view shell = "/bin/sh";  // a POSIX shell. REQUIRES: letters, digits and "/._-" only
+    // Zombies are not members. Without it a group with a member that nobody has reaped yet is `alive`.
+    bool thorough = false;
 };
 
 enum class group_state : std::uint8_t {
@@ -38,12 +39,29 @@ enum class group_state : std::uint8_t {
     denied,  // there, and not one of them may be signalled by this account
 };
 
-// For any login shell. One look takes, with 2,000 other processes there: 2 ms while a group's leader lives, 0.1 s after
-// that, 0.4 s for a tree.
-std::string kill_line(const kill_order& order);
-inline std::string probe_line(std::int64_t pid, bool leads) { return kill_line({pid, leads, 0, false}); }
+// For any login shell; ends with its input. `shell`: a POSIX shell. REQUIRES: letters, digits and "/._-" only.
+std::string control_line(std::string_view shell = "/bin/sh");
+// With its newline.
+std::string order_line(std::uint64_t id, const kill_order& order);
 
-// What the line's standard output says, whatever a profile printed before. Empty: nothing of ours, so nobody knows.
-std::optional<group_state> parse_kill_answer(std::string_view out);
+struct group_answer {
+    std::uint64_t id = 0;  // of the order
+    group_state is = group_state::gone;
+};
+
+// Reads what that program writes, whatever a profile printed before.
+class answer_reader {
+   public:
+    static constexpr std::size_t max_line = 4096;  // longer ones are noise
+
+    // Takes bytes off `rest` up to the end of an answer, or all of them.
+    std::optional<group_answer> next(bytes_view& rest);
+
+   private:
+    std::optional<group_answer> end_of_line();
+
+    std::string line_{};
+    bool denied_ = false;  // kill(1) has complained so since the answer before
+};
 
 }  // namespace exec::inline v0::ssh

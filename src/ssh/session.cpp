@@ -57,6 +57,11 @@ std::size_t session::zombies() const noexcept {
         std::count_if(channels_.begin(), channels_.end(), [](const auto& one) { return one->is_zombie(); }));
 }
 
+std::size_t session::open_channels() const noexcept {
+    return static_cast<std::size_t>(
+        std::count_if(channels_.begin(), channels_.end(), [](const auto& one) { return one->is_open(); }));
+}
+
 std::string session::last_error() const { return handle_ != nullptr ? words_of(::ssh_get_error(handle_)) : ""; }
 
 // The handshake -----------------------------------------------------------------------------------------------------------
@@ -257,7 +262,10 @@ void session::socket_ready(std::uint32_t /*events*/) noexcept {
     if (phase_ == phase::ready) {
         step_channels();  // those that are new
         if (!ended()) pump();
-        if (!ended() && counter_->in_bytes != heard_) unanswered_ = 0;
+        if (!ended() && unanswered_ > 0 && counter_->in_bytes != heard_) {
+            unanswered_ = 0;
+            owner_.session_changed(*this);
+        }
     } else if (added_) {
         pump();
         if (!ended()) go_on();
@@ -301,6 +309,7 @@ void session::step_channels() {
                 if (ended()) break;
             }
             if ((*each)->over()) {
+                freed_at_ = core_->now();
                 each = channels_.erase(each);
                 freed = true;
             } else {

@@ -37,7 +37,7 @@ class session;
 class session_owner {
    public:
     virtual void session_ready(session& which) noexcept = 0;
-    // A channel's place is free, or it has become suspect.
+    // A channel's place is free, or it has become suspect, or is no more.
     virtual void session_changed(session& which) noexcept = 0;
     // The last call; every channel was told before.
     virtual void session_ended(session& which, const failure& why) noexcept = 0;
@@ -67,6 +67,10 @@ class session final : public std::enable_shared_from_this<session> {
     bool suspect() const noexcept { return unanswered_ > 0; }
     std::size_t channels() const noexcept { return channels_.size(); }
     std::size_t zombies() const noexcept;
+    // That the server has given a place.
+    std::size_t open_channels() const noexcept;
+    // When it last closed one. A server may count it for a moment longer.
+    time_point freed_at() const noexcept { return freed_at_; }
     const endpoint& target() const noexcept { return target_; }
     // No new command from then on.
     time_point usable_until() const noexcept { return usable_until_; }
@@ -118,6 +122,7 @@ class session final : public std::enable_shared_from_this<session> {
     ssh_event_struct* event_ = nullptr;
     std::unique_ptr<ssh_counter_struct> counter_;
     std::list<std::unique_ptr<channel>> channels_{};
+    time_point freed_at_{};
     bool was_ready_ = false;
     bool pumping_ = false;   // inside libssh
     bool stepping_ = false;  // through channels_

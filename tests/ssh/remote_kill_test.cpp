@@ -24,20 +24,49 @@
 
 namespace {
 
-using exec::milliseconds;
+using exec::ssh::answer_reader;
+using exec::ssh::control_line;
 using exec::ssh::group_state;
-using exec::ssh::kill_line;
 using exec::ssh::kill_order;
-using exec::ssh::parse_kill_answer;
-using exec::ssh::probe_line;
+using exec::ssh::order_line;
 using real::words;
 
-// Runs the line in a login shell as another channel would.
-std::optional<group_state> ask(const std::string& line, const words& login = {"dash"},
-                               const words& environment = {"PATH=/usr/bin:/bin"}) {
+kill_order order(std::int64_t pid, bool leads, int signal, bool and_continue = true) {
+    return {7, pid, leads, signal, and_continue, false};
+}
+kill_order look(std::int64_t pid, bool leads) { return {7, pid, leads, 0, false, true}; }
+
+// The program in a login shell, as on a channel of its own, and what it answers to each order.
+std::vector<group_state> ask_all(const std::vector<kill_order>& orders, const std::string& shell = "/bin/sh",
+                                 const words& login = {"dash"}, const words& environment = {"PATH=/usr/bin:/bin"}) {
     auto invocation = login;
-    invocation.insert(invocation.end(), {"-c", line});
-    return parse_kill_answer(real::run(invocation, environment).out);
+    invocation.insert(invocation.end(), {"-c", control_line(shell)});
+    std::string input;
+    for (std::size_t id = 0; id < orders.size(); ++id) input += order_line(id, orders[id]);
+    const auto ended = real::run(invocation, environment, input);
+    std::vector<group_state> answers;
+    answer_reader reader;
+    exec::bytes_view rest = ended.out;
+    while (const auto said = reader.next(rest)) {
+        CHECK(said->id == answers.size());
+        answers.push_back(said->is);
+    }
+    CHECK(answers.size() == orders.size());
+    return answers;
+}
+std::optional<group_state> ask(const kill_order& what, const std::string& shell = "/bin/sh",
+                               const words& login = {"dash"}, const words& environment = {"PATH=/usr/bin:/bin"}) {
+    const auto answers = ask_all({what}, shell, login, environment);
+    return answers.empty() ? std::nullopt : std::optional(answers.front());
+}
+// Sends it again until the answer is the one that is waited for.
+bool becomes(group_state state, kill_order what, const std::string& shell = "/bin/sh", const words& login = {"dash"}) {
+    what.thorough = true;
+    for (int times = 0; times < 500; ++times) {
+        if (ask(what, shell, login) == state) return true;
+        ::usleep(20'000);
+    }
+    return false;
 }
 
 // A process of ours, reaped at the end of the test; `leads` a group or shares this program's.
@@ -125,8 +154,6 @@ const words& inner() {
     return all.paths();
 }
 
-constexpr milliseconds patient{20'000};
-
 }  // namespace
 
 TEST_CASE("remote kill: TERM ends a whole group, and its unreaped leader is not taken for a member") {
@@ -138,11 +165,12 @@ TEST_CASE("remote kill: TERM ends a whole group, and its unreaped leader is not 
                 for (;;) ::pause();
             }
         });
-        CHECK(ask(probe_line(leader.pid(), true), login) == group_state::alive);
-        CHECK(ask(kill_line({leader.pid(), true, SIGTERM, true, patient}), login) == group_state::gone);
+        CHECK(ask(look(leader.pid(), true), "/bin/sh", login) == group_state::alive);
+        CHECK(ask(order(leader.pid(), true, SIGTERM), "/bin/sh", login) == group_state::alive);
+        CHECK(becomes(group_state::gone, look(leader.pid(), true), "/bin/sh", login));
         // The zombie still answers to a signal.
         CHECK(::kill(static_cast<pid_t>(-leader.pid()), 0) == 0);
-        CHECK(ask(probe_line(leader.pid(), true), login) == group_state::gone);
+        CHECK(ask(order(leader.pid(), true, 0), "/bin/sh", login) == group_state::alive);
     }
 }
 
@@ -157,14 +185,13 @@ TEST_CASE("remote kill: who ignores TERM is alive, until KILL, in a group and in
                 start_named(word);
             });
             const auto members = test::named(word);
-            CHECK(ask(kill_line({stubborn.pid(), leads, SIGTERM, true, milliseconds{0}, shell})) == group_state::alive);
-            CHECK(ask(kill_line({stubborn.pid(), leads, SIGTERM, true, milliseconds{100}, shell})) ==
-                  group_state::alive);
+            CHECK(ask_all({order(stubborn.pid(), leads, SIGTERM), look(stubborn.pid(), leads)}, shell) ==
+                  std::vector{group_state::alive, group_state::alive});
             CHECK(test::alive(stubborn.pid()));
-            CHECK(ask(kill_line({stubborn.pid(), leads, SIGKILL, true, patient, shell})) == group_state::gone);
+            CHECK(becomes(group_state::gone, order(stubborn.pid(), leads, SIGKILL), shell));
             CHECK_FALSE(test::alive(stubborn.pid()));
             CHECK(all_end(members));
-            CHECK(ask(kill_line({stubborn.pid(), leads, 0, false, milliseconds{0}, shell})) == group_state::gone);
+            CHECK(ask(look(stubborn.pid(), leads), shell) == group_state::gone);
         }
     }
 }
@@ -173,8 +200,10 @@ TEST_CASE("remote kill: a stopped process gets its TERM because of the CONT behi
     for (const bool leads : {true, false}) {
         const child stopped(leads);
         ::kill(static_cast<pid_t>(stopped.pid()), SIGSTOP);
-        CHECK(ask(kill_line({stopped.pid(), leads, SIGTERM, false, milliseconds{300}})) == group_state::alive);
-        CHECK(ask(kill_line({stopped.pid(), leads, SIGTERM, true, patient})) == group_state::gone);
+        CHECK(ask_all({order(stopped.pid(), leads, SIGTERM, false), look(stopped.pid(), leads)}) ==
+              std::vector{group_state::alive, group_state::alive});
+        CHECK(test::alive(stopped.pid()));
+        CHECK(becomes(group_state::gone, order(stopped.pid(), leads, SIGTERM, true)));
     }
 }
 
@@ -188,16 +217,14 @@ TEST_CASE("remote kill: a group whose leader is dead is alive while a member is"
     CHECK(test::ends(leader.pid()));
     const auto members = test::named(word);
     REQUIRE(members.size() == 1);
-    for (const auto& shell : inner()) {
-        CHECK(ask(kill_line({leader.pid(), true, 0, false, milliseconds{0}, shell})) == group_state::alive);
-    }
+    for (const auto& shell : inner()) CHECK(ask(look(leader.pid(), true), shell) == group_state::alive);
     leader.reap();
-    CHECK(ask(probe_line(leader.pid(), true)) == group_state::alive);
-    CHECK(ask(kill_line({leader.pid(), true, SIGKILL, true, patient})) == group_state::gone);
+    CHECK(ask(look(leader.pid(), true)) == group_state::alive);
+    CHECK(becomes(group_state::gone, order(leader.pid(), true, SIGKILL)));
     CHECK(all_end(members));
 }
 
-TEST_CASE("remote kill: in a tree a child whose parent dies first is still waited for") {
+TEST_CASE("remote kill: in a tree a child whose parent dies first is still known, to its owner alone") {
     for (const auto& shell : inner()) {
         CAPTURE(shell);
         const auto word = test::unique_word();
@@ -216,7 +243,17 @@ TEST_CASE("remote kill: in a tree a child whose parent dies first is still waite
         REQUIRE(members.size() == 1);
         const test::killed_at_end member(members[0]);
         const test::killed_at_end parent(test::parent_of(members[0]));
-        CHECK(ask(kill_line({top.pid(), false, SIGTERM, true, milliseconds{200}, shell})) == group_state::alive);
+        auto term = order(top.pid(), false, SIGTERM);
+        auto another = look(top.pid(), false);
+        another.owner = 8;
+        // Until the top has died, so that the last ones are asked behind its death.
+        std::vector<kill_order> orders{term};
+        for (int times = 0; times < 20; ++times) orders.push_back(look(top.pid(), false));
+        orders.push_back(another);
+        const auto answers = ask_all(orders, shell);
+        REQUIRE(answers.size() == orders.size());
+        CHECK(answers[answers.size() - 2] == group_state::alive);
+        CHECK(answers.back() == group_state::gone);
         CHECK(test::ends(top.pid()));
         CHECK(test::alive(members[0]));
     }
@@ -228,15 +265,13 @@ TEST_CASE("remote kill: names of processes that look like the rest of their line
         for (const bool leads : {true, false}) {
             CAPTURE(leads);
             const child odd(leads, [&] { ::prctl(PR_SET_NAME, name); });
-            for (const auto& shell : inner()) {
-                CHECK(ask(kill_line({odd.pid(), leads, 0, false, milliseconds{0}, shell})) == group_state::alive);
-            }
-            CHECK(ask(kill_line({odd.pid(), leads, SIGKILL, true, patient})) == group_state::gone);
+            for (const auto& shell : inner()) CHECK(ask(look(odd.pid(), leads), shell) == group_state::alive);
+            CHECK(becomes(group_state::gone, order(odd.pid(), leads, SIGKILL)));
         }
     }
 }
 
-TEST_CASE("remote kill: a process that is no more is gone") {
+TEST_CASE("remote kill: a process that is no more is gone, and costs a group no process to be told") {
     child ended(true, [] {
         child::ready();
         ::_exit(0);
@@ -244,9 +279,12 @@ TEST_CASE("remote kill: a process that is no more is gone") {
     ended.reap();
     for (const auto& shell : inner()) {
         for (const bool leads : {true, false}) {
-            CHECK(ask(kill_line({ended.pid(), leads, SIGTERM, true, milliseconds{0}, shell})) == group_state::gone);
+            CHECK(ask(order(ended.pid(), leads, SIGTERM), shell) == group_state::gone);
+            CHECK(ask(look(ended.pid(), leads), shell) == group_state::gone);
         }
     }
+    // Not one program is found on this PATH.
+    CHECK(ask(order(ended.pid(), true, SIGKILL), "/bin/sh", {"dash"}, {"PATH=/nowhere"}) == group_state::gone);
 }
 
 TEST_CASE("remote kill: members of another user are denied, also beside a dead leader of this one") {
@@ -265,27 +303,16 @@ TEST_CASE("remote kill: members of another user are denied, also beside a dead l
         CAPTURE(shell);
         const words nobody{"setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", shell};
         for (const bool leads : {true, false}) {
-            CHECK(ask(kill_line({roots.pid(), leads, SIGKILL, true, milliseconds{300}, shell}), nobody) ==
-                  group_state::denied);
+            auto kill = order(roots.pid(), leads, SIGKILL);
+            kill.thorough = true;
+            CHECK(ask(kill, shell, nobody) == group_state::denied);
         }
-        CHECK(ask(kill_line({mixed.pid(), true, SIGTERM, true, patient, shell}), nobody) == group_state::denied);
+        CHECK(becomes(group_state::denied, order(mixed.pid(), true, SIGTERM), shell, nobody));
         CHECK(test::ends(mixed.pid()));
-        CHECK(all_end({mixed.pid()}));
         REQUIRE(members.size() == 1);
         CHECK(test::alive(members[0]));
     }
     CHECK(test::alive(roots.pid()));
-}
-
-TEST_CASE("remote kill: where sleep takes whole seconds only the wait still ends") {
-    test::scratch_directory place;
-    test::write_file(place / "sleep",
-                     "#!/bin/sh\ncase $1 in *.*) exit 1;; esac\n: >>" + (place / "slept") + "\nexec /bin/sleep $1",
-                     0755);
-    const child stubborn(true, [] { std::signal(SIGTERM, SIG_IGN); });
-    CHECK(ask(kill_line({stubborn.pid(), true, SIGTERM, true, milliseconds{1'000}}), {"dash"},
-              {"PATH=" + place.path() + ":/usr/bin:/bin"}) == group_state::alive);
-    CHECK(test::exists(place / "slept"));
 }
 
 TEST_CASE("remote kill: without /proc it takes ps, and without both it does not guess") {
@@ -298,66 +325,83 @@ TEST_CASE("remote kill: without /proc it takes ps, and without both it does not 
         return;
     }
     test::scratch_directory place;
-    for (const std::string program : {"cut", "grep", "mount", "unshare", "sleep"}) {
+    for (const std::string program : {"cut", "grep", "mount", "unshare"}) {
         const auto from = std::filesystem::exists("/usr/bin/" + program) ? "/usr/bin/" : "/bin/";
         std::filesystem::create_symlink(from + program, place / program);
     }
     const words environment{"PATH=" + place.path()};
     child leader(true, [] {});
     const auto pid = std::to_string(leader.pid());
-    const auto look = [&](const std::string& listing, bool leads, const std::string& shell) {
+    const auto seen = [&](const std::string& listing, bool leads, const std::string& shell) {
         const auto script =
             "#!/usr/bin/dash\n[ \"$*\" = \"-A -o pid= -o ppid= -o pgid= -o stat=\" ] || exit 1\ncat <<E\n" + listing +
             "\nE\n";
         test::write_file(place / "ps", script, 0755);
         std::filesystem::permissions(place / "ps", std::filesystem::perms{0755});
         if (!test::exists(place / "cat")) std::filesystem::create_symlink("/bin/cat", place / "cat");
-        return ask(kill_line({leader.pid(), leads, 0, false, milliseconds{0}, shell}), hidden, environment);
+        return ask(look(leader.pid(), leads), shell, hidden, environment);
     };
     const auto another = std::to_string(::getpid());
     for (const auto& shell : inner()) {
         CAPTURE(shell);
         std::filesystem::remove(place / "ps");
         for (const bool leads : {true, false}) {
-            CHECK(ask(kill_line({leader.pid(), leads, 0, false, milliseconds{0}, shell}), hidden, environment) ==
-                  group_state::alive);
+            CHECK(ask(look(leader.pid(), leads), shell, hidden, environment) == group_state::alive);
         }
-        CHECK(look("    1     0     1 Ss\n " + pid + "  1 " + pid + " S+", true, shell) == group_state::alive);
-        CHECK(look("    1     0     1 Ss\n " + pid + "  1 " + pid + " Zs", true, shell) == group_state::gone);
-        CHECK(look(" " + pid + "  1 " + pid + " Z\n" + another + " 1 " + pid + " R", true, shell) ==
+        CHECK(seen("    1     0     1 Ss\n " + pid + "  1 " + pid + " S+", true, shell) == group_state::alive);
+        CHECK(seen("    1     0     1 Ss\n " + pid + "  1 " + pid + " Zs", true, shell) == group_state::gone);
+        CHECK(seen(" " + pid + "  1 " + pid + " Z\n" + another + " 1 " + pid + " R", true, shell) ==
               group_state::alive);
-        CHECK(look(" " + pid + "  1 " + pid + " Z\n" + another + " 1 " + another + " R", true, shell) ==
+        CHECK(seen(" " + pid + "  1 " + pid + " Z\n" + another + " 1 " + another + " R", true, shell) ==
               group_state::gone);
-        CHECK(look(" " + pid + "  1  5 S", false, shell) == group_state::alive);
-        CHECK(look(" " + another + " " + pid + " 5 S\n" + pid + "  1  5 Z", false, shell) == group_state::alive);
-        CHECK(look(" " + pid + "  1  5 Z\n" + another + " 1 5 S", false, shell) == group_state::gone);
+        CHECK(seen(" " + pid + "  1  5 S", false, shell) == group_state::alive);
+        CHECK(seen(" " + another + " " + pid + " 5 S\n" + pid + "  1  5 Z", false, shell) == group_state::alive);
+        CHECK(seen(" " + pid + "  1  5 Z\n" + another + " 1 5 S", false, shell) == group_state::gone);
     }
 }
 
-TEST_CASE("remote kill: the answer is found behind what a profile prints, and nothing else is one") {
-    CHECK(parse_kill_answer("\036exec group gone\n") == group_state::gone);
-    CHECK(parse_kill_answer("welcome\ngone\n\036exec group alive\r\n") == group_state::alive);
-    CHECK(parse_kill_answer("\036exec group denied") == group_state::denied);
-    CHECK(parse_kill_answer("") == std::nullopt);
-    CHECK(parse_kill_answer("gone\n") == std::nullopt);
-    CHECK(parse_kill_answer("\036exec group \n") == std::nullopt);
-    CHECK(parse_kill_answer("\036exec group gonexy\n") == std::nullopt);
-    CHECK(parse_kill_answer("\036exec grou") == std::nullopt);
+TEST_CASE("remote kill: an answer is found behind what a profile prints, however it is cut, and nothing else is one") {
+    const std::string said =
+        "welcome\ngone\n\036exec group 1 gone\nsh: 1: kill: No such process\n\036exec group 2 failed\n"
+        "sh: kill: (-5) - Operation not permitted\n\036exec group 3 failed\n\036exec group 4 failed\n"
+        "\036exec group \n\036exec group 5 gonexy\n\036exec group x gone\n\036exec group 6 alive\n\036exec group 7 go";
+    for (std::size_t size = 1; size <= said.size(); ++size) {
+        answer_reader reader;
+        std::string heard;
+        for (std::size_t at = 0; at < said.size(); at += size) {
+            exec::bytes_view rest = exec::bytes_view(said).substr(at, size);
+            while (const auto answer = reader.next(rest)) {
+                heard += std::to_string(answer->id) + "gad"[static_cast<int>(answer->is)];
+            }
+        }
+        CHECK(heard == "1g2g3d4g6a");
+    }
+}
+
+TEST_CASE("remote kill: a line that never ends is not kept") {
+    answer_reader reader;
+    const std::string block(answer_reader::max_line, 'x');
+    for (int times = 0; times < 100; ++times) {
+        exec::bytes_view rest = block;
+        CHECK_FALSE(reader.next(rest));
+    }
+    exec::bytes_view rest = "\n\036exec group 1 alive\n";
+    const auto said = reader.next(rest);
+    REQUIRE(said);
+    CHECK(said->is == group_state::alive);
 }
 
 TEST_CASE(
-    "remote kill: no line is made for numbers that mean everybody, nor one that a login shell reads in its own way") {
+    "remote kill: no order is made for numbers that mean everybody, and the line reads alike in every login shell") {
     const test::misuse_throws guard;
     for (const std::int64_t pid : {1, 0, -1, -4711}) {
-        for (const bool leads : {true, false}) CHECK_THROWS_AS(probe_line(pid, leads), test::misuse);
+        for (const bool leads : {true, false}) CHECK_THROWS_AS(order_line(1, look(pid, leads)), test::misuse);
     }
-    for (const bool leads : {true, false}) {
-        for (const int number : {0, 9, 15}) {
-            const auto line = kill_line({4711, leads, number, true, patient});
-            CHECK(line.find_first_of("\\!\n") == std::string::npos);
-            CHECK(line.find('\'') + 1 < line.size());
-            CHECK(line.find('\'', line.find('\'') + 1) == line.size() - 1);
-            CHECK(line.size() < 3'000);
-        }
-    }
+    CHECK(order_line(3, order(4711, true, 15)) == "3 7 4711 group 15 1 0\n");
+    CHECK(order_line(4, order(4711, false, 9)) == "4 7 4711 tree 9 0 0\n");
+    CHECK(order_line(5, look(4711, true)) == "5 7 4711 group 0 0 1\n");
+    const auto line = control_line();
+    CHECK(line.find_first_of("\\!\n") == std::string::npos);
+    CHECK(line.find('\'', line.find('\'') + 1) == line.size() - 1);
+    CHECK(line.size() < 4'000);
 }

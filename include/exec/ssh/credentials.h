@@ -73,9 +73,11 @@ class provider {
     // Answers at once or later, on any thread; must not block. A late answer is dropped. Called in the thread that drives the
     // connection's loop, several connections may be asking at once.
     virtual void obtain(const login_request& who, reply<credential> answer) = 0;
+    // Whether what it gives after a denied login may be another one. If not, the first denial is the last.
+    virtual bool renews() const noexcept { return true; }
 };
 
-// Always the same one, and errc::auth_failed once that was denied.
+// Always the same one; once it was denied, that is errc::auth_failed.
 EXEC_API std::shared_ptr<provider> always(credential what);
 
 // The public half of a key that was made for one login.

@@ -65,6 +65,7 @@ struct pool_stats {
     std::uint64_t connects = 0;
     std::uint64_t connect_failures = 0;
     std::uint64_t lost_sessions = 0;  // closed by the far end, an error or silence
+    std::uint64_t refusals = 0;       // channels that a server would not open
     std::uint64_t commands = 0;       // exec requests handed over
 };
 

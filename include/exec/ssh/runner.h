@@ -29,6 +29,9 @@ struct runner_options {
     wrapper with = wrapper::on;
     std::string terminal_type = "xterm-256color";  // TERM of commands on a terminal
     std::string where{};                           // outcome::where; empty: endpoint::text()
+    // A command's end waits for word that nobody of its group is left: one round trip. Off: what it left is killed all the same,
+    // if that is the policy, but the answer does not wait for it, and outcome::tree is unknown.
+    bool confirm_end = true;
 };
 
 // The pool outlives the runner's commands. Settles nothing with the machine: the first command connects.
