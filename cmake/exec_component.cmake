@@ -57,7 +57,37 @@ function(exec_component name)
   install(FILES ${PROJECT_BINARY_DIR}/cmake/exec-${name}.cmake DESTINATION ${exec_cmake_dir})
 endfunction()
 
-# The files that belong to no component: the entry of find_package, and exec.pc.
+# exec_pkg_config(<name> TARGET <target> [DESCRIPTION <text>] [OURS <file>...] [NEEDS <file>...])
+#
+# Installs <name>.pc. Who links the static library links what it NEEDS too; the shared one brings that along. OURS are other
+# files of this kind, of this very version.
+function(exec_pkg_config name)
+  cmake_parse_arguments(PARSE_ARGV 1 pc "" "TARGET;DESCRIPTION" "OURS;NEEDS")
+  get_target_property(type ${pc_TARGET} TYPE)
+  set(pc_name ${name})
+  set(pc_description "${pc_DESCRIPTION}")
+  set(pc_library ${pc_TARGET})
+  list(TRANSFORM pc_OURS APPEND " = ${PROJECT_VERSION}")
+  set(pc_requires ${pc_OURS})
+  set(pc_requires_private)
+  set(pc_cflags "")
+  if(type STREQUAL "SHARED_LIBRARY")
+    set(pc_requires_private ${pc_NEEDS})
+    set(pc_cflags " -DEXEC_SHARED")
+  else()
+    list(APPEND pc_requires ${pc_NEEDS})
+  endif()
+  list(JOIN pc_requires ", " pc_requires)
+  list(JOIN pc_requires_private ", " pc_requires_private)
+  # Relative to the file itself, so that a package may be moved.
+  file(RELATIVE_PATH pc_prefix ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})
+  cmake_path(APPEND pc_libdir "\${prefix}" ${CMAKE_INSTALL_LIBDIR})
+  cmake_path(APPEND pc_includedir "\${prefix}" ${CMAKE_INSTALL_INCLUDEDIR})
+  configure_file(${PROJECT_SOURCE_DIR}/cmake/exec.pc.in ${PROJECT_BINARY_DIR}/cmake/${name}.pc @ONLY)
+  install(FILES ${PROJECT_BINARY_DIR}/cmake/${name}.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+endfunction()
+
+# The files that belong to no component: the entry of find_package, and those of pkg-config.
 function(exec_install_package)
   if(NOT EXEC_INSTALL)
     return()
@@ -68,20 +98,9 @@ function(exec_install_package)
                                    COMPATIBILITY SameMinorVersion)
   install(FILES ${PROJECT_BINARY_DIR}/cmake/exec-config.cmake ${PROJECT_BINARY_DIR}/cmake/exec-config-version.cmake
           DESTINATION ${exec_cmake_dir})
-
-  # Who links the static library links fmt too; the shared one brings it along.
-  get_target_property(type exec_core TYPE)
-  if(type STREQUAL "SHARED_LIBRARY")
-    set(pc_requires "Requires.private: fmt")
-    set(pc_cflags " -DEXEC_SHARED")
-  else()
-    set(pc_requires "Requires: fmt")
-    set(pc_cflags "")
+  exec_pkg_config(exec TARGET exec_core DESCRIPTION "${PROJECT_DESCRIPTION}" NEEDS fmt)
+  if(TARGET exec_ssh)
+    exec_pkg_config(exec-ssh TARGET exec_ssh DESCRIPTION "Runs commands on other machines over pooled SSH sessions"
+                    OURS exec NEEDS libssh libcrypto)
   endif()
-  # Relative to the file itself, so that a package may be moved.
-  file(RELATIVE_PATH pc_prefix ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})
-  cmake_path(APPEND pc_libdir "\${prefix}" ${CMAKE_INSTALL_LIBDIR})
-  cmake_path(APPEND pc_includedir "\${prefix}" ${CMAKE_INSTALL_INCLUDEDIR})
-  configure_file(${PROJECT_SOURCE_DIR}/cmake/exec.pc.in ${PROJECT_BINARY_DIR}/cmake/exec.pc @ONLY)
-  install(FILES ${PROJECT_BINARY_DIR}/cmake/exec.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 endfunction()

@@ -1,6 +1,7 @@
 // Which symbols leave the library.
 //
-// Everything is compiled with hidden visibility. EXEC_API marks what a host may link against. Only the shared library
+// Everything is compiled with hidden visibility. EXEC_API marks what a host may link against, and in private headers what
+// another library of ours does. Only the shared library
 // exports: a host that puts the static library into a plug-in does not pass our symbols on to its neighbours.
 #pragma once
 

@@ -37,7 +37,8 @@ class runner {
     // REQUIRES: this thread does not drive the loop that the runner needs (the local runner needs none).
     virtual result<outcome> run(command what, limits within, observer& tell, std::stop_token stop) {
         EXEC_ASSERT(!needs_this_thread(), "runner: run() on the thread that drives the loop it would wait for");
-        within.consumer_timeout = unlimited;  // a call that blocks is allowed to
+        // A call that blocks is allowed to. What start() has to refuse is left to it.
+        if (within.consumer_timeout > milliseconds::zero()) within.consumer_timeout = unlimited;
         return detail::blocking_run(
             [&](std::unique_ptr<observer> relayed) {
                 return start(std::move(what), std::move(within), std::move(relayed));

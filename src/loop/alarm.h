@@ -5,6 +5,7 @@
 
 #include <cstddef>
 
+#include "exec/export.h"
 #include "exec/time.h"
 
 namespace exec::inline v0::detail {
@@ -19,8 +20,8 @@ class alarm {
 
     // Not before `when` by the loop's clock. Replaces the deadline before, if one is set; `never` clears. A moment in the past
     // is due in the next turn if this is a due() call, else in this one. O(log n).
-    void set(loop_core& in, time_point when);
-    void clear() noexcept;
+    EXEC_API void set(loop_core& in, time_point when);
+    EXEC_API void clear() noexcept;
     bool is_set() const noexcept { return core_ != nullptr; }
 
     // The deadline has passed; it is not set any more. May set, clear or destroy any alarm, this one included.

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 
+#include "exec/export.h"
 #include "exec/time.h"
 
 namespace exec::inline v0::detail {
@@ -25,7 +26,7 @@ class client {
 
     bool enrolled() const noexcept { return list_ != nullptr; }
     // No effect if it is not enrolled.
-    void leave() noexcept;
+    EXEC_API void leave() noexcept;
 
    protected:
     ~client() { leave(); }

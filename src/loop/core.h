@@ -88,7 +88,7 @@ class loop_core {
     // What class loop is made of; its contract is in exec/loop.h ------------------------------------------------------
 
     int poll_fd() const noexcept { return epoll_.get(); }
-    std::size_t run_ready(budget upto);
+    EXEC_API std::size_t run_ready(budget upto);
     void run(const std::stop_token& stop);
     void shutdown(milliseconds within);
     // The loop's destructor. The core lives on, inert, for those who still hold it.

@@ -10,6 +10,8 @@
 
 #include <sys/types.h>
 
+#include "exec/export.h"
+
 namespace exec::inline v0::detail {
 
 class loop_memory {
@@ -22,7 +24,7 @@ class loop_memory {
     // 0 or an errno value.
     int map(std::size_t scratch_bytes) noexcept;
 
-    bool inherited() const noexcept;
+    EXEC_API bool inherited() const noexcept;
     // Costs nothing until it is written to.
     std::span<char> scratch() const noexcept { return scratch_; }
 

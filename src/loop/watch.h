@@ -9,6 +9,8 @@
 
 #include <cstdint>
 
+#include "exec/export.h"
+
 namespace exec::inline v0::detail {
 
 class loop_core;
@@ -30,7 +32,7 @@ class watch {
 
    protected:
     // Removes itself: declare a watch after the descriptor that it watches, so that it goes first.
-    ~watch();
+    EXEC_API ~watch();
 
    private:
     friend class watch_table;

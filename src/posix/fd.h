@@ -6,6 +6,7 @@
 
 #include <utility>
 
+#include "exec/export.h"
 #include "exec/result.h"
 
 namespace exec::inline v0::posix {
@@ -26,7 +27,7 @@ class fd {
     // Gives the number up without closing it.
     int release() noexcept { return std::exchange(number_, -1); }
     // Closes what it held. errno is left as it was.
-    void reset(int number = -1) noexcept;
+    EXEC_API void reset(int number = -1) noexcept;
 
    private:
     int number_ = -1;
@@ -35,9 +36,9 @@ class fd {
 // The same open file under a number of at least 3. A host that runs with 0, 1 or 2 closed is given those numbers for
 // its next descriptors, and a child that arranges its standard streams would then overwrite one source with another.
 // Fails with: EMFILE, at stage::descriptors; `from` is closed then.
-result<fd> above_stdio(fd from);
+EXEC_API result<fd> above_stdio(fd from);
 
 // Sets or clears O_NONBLOCK on the open file description, which every duplicate shares: for our own ends only.
-result<void> set_nonblocking(int descriptor, bool on);
+EXEC_API result<void> set_nonblocking(int descriptor, bool on);
 
 }  // namespace exec::inline v0::posix

@@ -19,6 +19,8 @@
 #include <cerrno>
 #include <cstddef>
 
+#include "exec/export.h"
+
 namespace exec::inline v0::posix {
 
 struct syscalls {
@@ -79,7 +81,7 @@ struct syscalls {
 };
 
 // The table in use.
-const syscalls& sys() noexcept;
+EXEC_API const syscalls& sys() noexcept;
 // The kernel's own, to copy and change.
 const syscalls& kernel_syscalls() noexcept;
 

@@ -58,8 +58,8 @@ std::string text_of(const address& of) {
 }
 
 std::string name_of(const std::string& host, std::uint16_t port) {
-    const auto number = ":" + std::to_string(port);
-    return host.find(':') == std::string::npos ? host + number : "[" + host + "]" + number;
+    auto name = host.find(':') == std::string::npos ? host : '[' + host + ']';
+    return name.append(":").append(std::to_string(port));
 }
 
 std::optional<address> literal(const std::string& host, std::uint16_t port) {

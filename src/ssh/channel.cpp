@@ -40,7 +40,7 @@ struct channel::callbacks {
         };
         table.channel_exit_status_function = [](ssh_session, ssh_channel, int status, void* user) {
             auto& to = *static_cast<channel*>(user);
-            to.status_ = static_cast<std::uint32_t>(status);
+            if (!to.status_) to.status_ = static_cast<std::uint32_t>(status);
             to.news_ = true;
         };
         table.channel_exit_signal_function = [](ssh_session, ssh_channel, const char* name, int core, const char*,
@@ -65,7 +65,9 @@ channel::~channel() = default;
 
 std::size_t channel::take(stream from, bytes_view bytes) noexcept {
     if (user_ == nullptr) return bytes.size();  // nobody listens; the window must stay open for the close
+    of_.delivers(true);
     const auto taken = user_->output(from, bytes);
+    of_.delivers(false);
     if (taken < bytes.size()) held_ = true;
     return taken;
 }
@@ -92,7 +94,7 @@ void channel::open() {
         ::ssh_set_channel_callbacks(handle_, &callbacks_->table);
     }
     const int rc = ::ssh_channel_open_session(handle_);
-    if (rc == SSH_AGAIN) return;
+    if (rc == SSH_AGAIN || handle_ == nullptr || ::ssh_is_connected(of_.handle()) == 0) return;
     if (rc != SSH_OK) {
         auto why = fail(errc::too_busy, of_.last_error());
         why.at = stage::channel;
@@ -109,7 +111,8 @@ void channel::open() {
 void channel::ask_terminal() {
     const int rc = ::ssh_channel_request_pty_size(handle_, what_.terminal_type.c_str(), what_.terminal->columns,
                                                   what_.terminal->rows);
-    if (rc == SSH_AGAIN) return;
+    if (handle_ == nullptr || ::ssh_is_connected(of_.handle()) == 0) return;
+    if (rc == SSH_AGAIN && !close_received_) return;
     if (rc != SSH_OK) {
         auto why = fail(errc::unsupported, "terminal: the server gives none");
         why.at = stage::request;
@@ -124,44 +127,46 @@ void channel::ask() {
         phase_ = phase::closing;
         return close();
     }
-    handed_over_ = true;
+    const bool first = !std::exchange(handed_over_, true);
     const int rc = ::ssh_channel_request_exec(handle_, what_.line.c_str());
-    if (rc == SSH_AGAIN) return;
-    if (rc != SSH_OK) {
+    if (first && rc != SSH_ERROR && user_ != nullptr) user_->asked();
+    // A connection that ended refuses nothing: the session tells of it, and of what it took with it.
+    if (handle_ == nullptr || ::ssh_is_connected(of_.handle()) == 0) return;
+    // A channel that was closed will not be told the answer any more.
+    if (rc == SSH_AGAIN && !close_received_) return;
+    if (rc == SSH_ERROR) {
         auto why = fail(errc::start_failed, "the server does not run commands: " + of_.last_error());
         why.at = stage::request;
         return refuse(std::move(why));
     }
     phase_ = phase::running;
-    if (user_ != nullptr) user_->accepted();
-    run();
+    what_.line = {};
+    if (user_ != nullptr && rc == SSH_OK) user_->accepted();
+    if (handle_ != nullptr) run();
 }
 
+// Each call of the user may end the session, and with it the handle.
 void channel::run() {
-    if (user_ != nullptr && wants_room_) {
-        wants_room_ = false;
-        user_->writable();
-    }
-    while (!signals_.empty()) {
+    if (user_ != nullptr && std::exchange(wants_room_, false)) user_->writable();
+    while (handle_ != nullptr && !signals_.empty()) {
         const auto end = signals_.find(' ');
         const auto name = signals_.substr(0, end);
         signals_.erase(0, end + 1);
         ::ssh_channel_request_send_signal(handle_, name.c_str());
     }
-    if (new_size_) {
+    if (handle_ != nullptr && new_size_) {
         ::ssh_channel_change_pty_size(handle_, new_size_->columns, new_size_->rows);
         new_size_.reset();
     }
-    if (end_of_input_ && !end_sent_) end_sent_ = ::ssh_channel_send_eof(handle_) != SSH_ERROR;
-
+    if (handle_ != nullptr && end_of_input_ && !end_sent_) {
+        end_sent_ = ::ssh_channel_send_eof(handle_) != SSH_ERROR;
+    }
     if (user_ != nullptr && status_) user_->exited(*std::exchange(status_, std::nullopt));
     if (user_ != nullptr && !ended_by_.empty()) user_->signaled(std::exchange(ended_by_, {}), core_);
     // What is held back is still to come: the end waits behind it.
-    if (user_ != nullptr && eof_received_ && !held_ && !eof_told_) {
-        eof_told_ = true;
-        user_->output_ended();
-    }
+    if (user_ != nullptr && eof_received_ && !held_ && !std::exchange(eof_told_, true)) user_->output_ended();
     if (user_ != nullptr && std::exchange(reminded_, false)) user_->reminded();
+    if (handle_ == nullptr) return;
     if (user_ == nullptr || (close_received_ && !held_)) {
         phase_ = phase::closing;
         close();
@@ -195,8 +200,7 @@ void channel::refuse(failure why) {
 }
 
 void channel::session_ended(const failure& why) {
-    if (handle_ != nullptr) ::ssh_remove_channel_callbacks(handle_, &callbacks_->table);
-    handle_ = nullptr;  // the session frees it
+    handle_ = nullptr;  // the session frees it, and what libssh calls until then is there
     phase_ = phase::over;
     if (auto* last = std::exchange(user_, nullptr)) last->lost(why, handed_over_);
 }
@@ -204,7 +208,8 @@ void channel::session_ended(const failure& why) {
 // What is wanted of it --------------------------------------------------------------------------------------------------
 
 std::size_t channel::write(bytes_view bytes) {
-    if (phase_ != phase::running || is_deaf()) return 0;
+    const auto here = of_.shared_from_this();
+    if ((phase_ != phase::running && !(phase_ == phase::asking && handed_over_)) || is_deaf()) return 0;
     std::size_t done = 0;
     while (done < bytes.size()) {
         if ((::ssh_get_status(of_.handle()) & SSH_WRITE_PENDING) != 0) break;  // what it has is not sent yet
@@ -214,6 +219,7 @@ std::size_t channel::write(bytes_view bytes) {
         const int sent = ::ssh_channel_write(handle_, bytes.data() + done, static_cast<std::uint32_t>(size));
         if (sent <= 0) break;
         done += static_cast<std::size_t>(sent);
+        if (handle_ == nullptr) return done;  // what it has read meanwhile has ended the session
     }
     wants_room_ = done < bytes.size();
     of_.look_again();  // at what libssh did not send, and at what it read meanwhile
@@ -238,6 +244,7 @@ void channel::resize(terminal_size size) {
 }
 
 void channel::resume() {
+    const auto here = of_.shared_from_this();
     if (!held_) return;
     held_ = false;
     deliver_held();

@@ -27,7 +27,9 @@ class session;
 
 class channel_user {
    public:
-    // The server has taken the request. From here on nothing is `refused`.
+    // The request was sent: what is written now arrives behind it.
+    virtual void asked() noexcept = 0;
+    // The server has taken it. From here on nothing is `refused`.
     virtual void accepted() noexcept = 0;
     // The next output; how much of it was taken. What was not taken is told again at channel::resume(), maybe before. Whoever
     // holds a stream back takes nothing of it until then.

@@ -35,6 +35,12 @@ bool control_lane::is_on(const session& which) const noexcept {
                        [&](const place& each) { return each.on == &which && each.shell != nullptr; });
 }
 
+bool control_lane::is_asked(const session& which) const noexcept {
+    return std::any_of(places_.begin(), places_.end(), [&](const place& each) {
+        return each.on == &which && each.shell != nullptr && each.shell->is_asked();
+    });
+}
+
 void control_lane::leave(const session& which) {
     for (auto each = places_.begin(); each != places_.end(); ++each) {
         if (each->on != &which) continue;

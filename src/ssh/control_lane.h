@@ -36,6 +36,8 @@ class control_lane final : public session_owner, public std::enable_shared_from_
     void prepare(session& on, std::size_t most, bool login);
     // `which` has a shell: one of its channels is no command's.
     bool is_on(const session& which) const noexcept;
+    // Its shell there owes an answer.
+    bool is_asked(const session& which) const noexcept;
     // Gives the place on `which` back.
     void leave(const session& which);
     // It has a session of its own.

@@ -25,7 +25,7 @@ void control_shell::send() {
     if (running_ && channel_ != nullptr && !unsent_.empty()) unsent_.erase(0, channel_->write(unsent_));
 }
 
-void control_shell::accepted() noexcept {
+void control_shell::asked() noexcept {
     running_ = true;
     send();
 }

@@ -35,10 +35,12 @@ class control_shell final : public channel_user {
     control_shell& operator=(const control_shell&) = delete;
 
     void ask(control_question what);
+    bool is_asked() const noexcept { return !asked_.empty(); }
     // The server would not open a channel for it.
     bool no_place() const noexcept { return no_place_; }
 
-    void accepted() noexcept override;
+    void asked() noexcept override;
+    void accepted() noexcept override {}
     std::size_t output(stream from, bytes_view bytes) noexcept override;
     void writable() noexcept override;
     void reminded() noexcept override;

@@ -82,7 +82,9 @@ class key_file {
                                         0600);
         }));
         if (!file) return os_failure(errno, stage::host_key, path_);
-        return write_all(file.get(), (line_is_open_ ? "\n" : "") + file_name_of(of) + " " + line_of(key) + "\n", path_);
+        std::string line = line_is_open_ ? "\n" : "";
+        line.append(file_name_of(of)).append(" ").append(line_of(key)).append("\n");
+        return write_all(file.get(), line, path_);
     }
 
    private:

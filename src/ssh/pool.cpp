@@ -22,17 +22,18 @@ result<std::unique_ptr<pool>> make_pool(loop& on, pool_options options) {
 }
 
 pool::~pool() {
-    if (core_->at_rest()) return;
-    if (core_->loop()->driven_here()) {
+    const auto& on = core_->loop();
+    // Commands that the loop has not seen yet are told in its turns; one that has ended has told them all.
+    bool ended = on->driven_here() || on->closing();
+    if (ended) {
         core_->end();
         return;
     }
-    bool ended = false;
-    exec::detail::post(*core_->loop(), [this, &ended] {
+    exec::detail::post(*on, [this, &ended] {
         core_->end();
         ended = true;
     });
-    while (!ended) core_->loop()->run_ready({});
+    while (!ended) on->run_ready({});
 }
 
 void pool::retire(const endpoint& target, milliseconds within) {

@@ -15,6 +15,9 @@ constexpr milliseconds longest_rest{80};
 constexpr milliseconds learned_for{120'000};
 // Between a denied login and the only other one: a grant may take a moment to be seen.
 constexpr milliseconds next_login{1'000};
+// Between connections that fail while other sessions serve the target.
+constexpr milliseconds first_reconnect{250};
+constexpr milliseconds longest_reconnect{8'000};
 
 }  // namespace
 
@@ -83,15 +86,23 @@ std::size_t pool_core::commands_on(const target& in, const place& which) noexcep
     return which.is->channels() - (in.lane->is_on(*which.is) ? 1 : 0);
 }
 
-// One that only waits for the server's close is nobody's any more.
+// A channel that only waits for the server's close is nobody's any more.
 bool pool_core::is_used(const target& in, const place& which) noexcept {
-    return commands_on(in, which) > which.is->zombies();
+    return commands_on(in, which) > which.is->zombies() || in.lane->is_asked(*which.is);
+}
+
+// It takes new commands, now or when a place is free.
+bool pool_core::serves(const target& in, const place& which) const noexcept {
+    return which.is->ready() && !which.is->suspect() && !is_draining(in, which);
+}
+
+// Retired, replaced, old or past its credential.
+bool pool_core::is_draining(const target& in, const place& which) const noexcept {
+    return which.retired || which.is->target().epoch < in.key.epoch || core_->now() >= which.is->usable_until();
 }
 
 bool pool_core::lends(const target& in, const place& which) const noexcept {
-    const auto now = core_->now();
-    return which.is->ready() && !which.is->suspect() && !which.retired && which.is->target().epoch >= in.key.epoch &&
-           now < which.is->usable_until() && now >= which.rests_until && commands_on(in, which) < share(in) &&
+    return serves(in, which) && core_->now() >= which.rests_until && commands_on(in, which) < share(in) &&
            which.is->channels() < in.most;
 }
 
@@ -106,6 +117,7 @@ void pool_core::serve(target& at) {
         auto& next = *at.queue.front();
         at.queue.pop_front();
         best->idle_since = never;
+        best->served = true;
         const auto held = best->is;
         next.granted(*held);
     }
@@ -119,7 +131,7 @@ void pool_core::serve_all() {
 }
 
 void pool_core::connect_more(target& at) {
-    if (core_->now() < at.login_not_before) return;
+    if (core_->now() < at.connect_not_before) return;
     std::size_t coming = 0;
     std::size_t of_this_epoch = 0;
     bool proven = false;
@@ -159,7 +171,10 @@ bool pool_core::make_place_for(const target& at) {
         }
     }
     if (longest == nullptr) return false;
-    take_out(*owner, *longest)->end(fail(errc::connect_failed, "the session was closed"));
+    const auto lane = owner->lane;
+    const auto closed = take_out(*owner, *longest);
+    lane->leave(*closed);  // it owes no answer
+    closed->end(fail(errc::connect_failed, "the session was closed"));
     return true;
 }
 
@@ -192,7 +207,14 @@ void pool_core::ask(session& on, bool elsewhere, control_question what) {
     auto* at = find(on);
     if (at == nullptr || ended_) return what.tell(std::nullopt);
     const auto lane = at->lane;
-    lane->ask(on, at->most, elsewhere, std::move(what));
+    // With the last answer a session may be of no more use.
+    auto tell = [here = shared_from_this(), told = std::move(what.tell)](std::optional<group_state> said) mutable {
+        told(said);
+        if (here->ended_) return;
+        if (here->sessions_ >= here->options_.sessions) here->serve_all();
+        here->look_around();
+    };
+    lane->ask(on, at->most, elsewhere, {what.order, std::move(tell)});
 }
 
 void pool_core::prepare_to_ask(session& on, bool login) {
@@ -204,17 +226,19 @@ void pool_core::prepare_to_ask(session& on, bool login) {
 void pool_core::session_ready(session& which) noexcept {
     if (auto* at = find(which)) {
         at->denied_once = false;
-        place_of(*at, which)->idle_since = core_->now();
         serve(*at);
+        if (const auto* its = place_of(*at, which); its != nullptr && its->served) at->rest = {};
     }
     look_around();
 }
 
 void pool_core::session_changed(session& which) noexcept {
     if (auto* at = find(which)) {
-        auto& its = *place_of(*at, which);
-        if (!is_used(*at, its) && its.idle_since == never) its.idle_since = core_->now();
+        const auto& its = *place_of(*at, which);
+        const bool unused = !is_used(*at, its);
         serve(*at);
+        // Another target may be waiting for this one's place.
+        if (unused && sessions_ >= options_.sessions) serve_all();
     }
     look_around();
 }
@@ -224,23 +248,43 @@ void pool_core::session_ended(session& which, const failure& why) noexcept {
     if (at == nullptr) return;
     const auto here = shared_from_this();
     const auto held = take_out(*at, *place_of(*at, which));
+    at->lane->leave(which);  // which it did by itself
     if (which.was_ready()) {
         ++counted_.lost_sessions;
     } else {
         ++counted_.connect_failures;
-        const bool again =
-            why.code == errc::auth_failed && why.at == stage::login && !at->denied_once && at->key.login->renews();
-        at->denied_once = again;
-        if (again) at->login_not_before = saturating_add(core_->now(), next_login);
-        if (!again && at->sessions.empty()) {
-            // What one connection was told, a second one would be told as well.
-            auto told = std::exchange(at->queue, {});
-            for (auto* each : told) each->denied(why);
-        }
+        not_connected(*at, why);
     }
     if (ended_) return;
     serve_all();
     look_around();
+}
+
+void pool_core::rest(target& at) noexcept {
+    at.rest = (std::min)((std::max)(at.rest * 2, first_reconnect), longest_reconnect);
+    at.connect_not_before = saturating_add(core_->now(), at.rest);
+}
+
+// What one connection was told, the next one would be told as well. Those that wait are told too, unless a session serves the
+// target that they may still get a place on.
+void pool_core::not_connected(target& at, const failure& why) {
+    const bool denied = why.code == errc::auth_failed && why.at == stage::login;
+    const bool again = denied && !at.denied_once && at.key.login->renews();
+    at.denied_once = again;
+    if (again) {
+        at.connect_not_before = saturating_add(core_->now(), next_login);
+        return;
+    }
+    rest(at);
+    // Only the way there may be better the next time.
+    const bool final = why.at == stage::host_key || why.at == stage::grant || why.at == stage::login;
+    const bool served = std::any_of(at.sessions.begin(), at.sessions.end(), [&](const place& each) {
+        return serves(at, each) || !(each.is->was_ready() || each.is->ended());
+    });
+    if (served && !final) return;
+    if (!served) at.connect_not_before = {};  // whoever asks anew has not been told yet
+    auto told = std::exchange(at.queue, {});
+    for (auto* each : told) each->denied(why);
 }
 
 // The end -----------------------------------------------------------------------------------------------------------------
@@ -256,7 +300,6 @@ void pool_core::retire(const endpoint& of, milliseconds within) {
 // It is not told of its end.
 std::shared_ptr<session> pool_core::take_out(target& of, const place& which) {
     auto held = which.is;
-    of.lane->leave(*held);
     of.sessions.erase(of.sessions.begin() + (&which - of.sessions.data()));
     --sessions_;
     return held;
@@ -266,33 +309,40 @@ void pool_core::look_around() {
     const auto here = shared_from_this();
     const auto now = core_->now();
     auto next = never;
-    std::vector<std::shared_ptr<session>> closed;
+    // What has passed needs no alarm: whoever ends it looks around.
+    const auto consider = [&](time_point when) {
+        if (when > now) next = (std::min)(next, when);
+    };
+    std::vector<std::pair<std::shared_ptr<control_lane>, std::shared_ptr<session>>> closed;
     for (auto& at : targets_) {
         for (std::size_t index = 0; index < at.sessions.size();) {
             auto& each = at.sessions[index];
-            const bool no_more =
-                each.retired || each.is->target().epoch < at.key.epoch || now >= each.is->usable_until();
+            const bool no_more = is_draining(at, each);
+            const bool unused = each.is->ready() && !is_used(at, each);
+            if (unused && each.idle_since == never) each.idle_since = now;
             const auto idle_end =
                 each.idle_since == never ? never : saturating_add(each.idle_since, options_.idle_timeout);
-            const bool unused = each.is->ready() && !is_used(at, each);
             if ((unused && (no_more || now >= idle_end)) || now >= each.close_by) {
-                closed.push_back(take_out(at, each));
+                if (!each.served) rest(at);  // a target whose sessions end before they are of use
+                closed.emplace_back(at.lane, take_out(at, each));
                 continue;
             }
-            next = (std::min)(next, each.close_by);
-            if (each.is->ready()) next = (std::min)({next, idle_end, each.is->usable_until()});
-            if (!at.queue.empty() && each.rests_until > now) next = (std::min)(next, each.rests_until);
+            consider(each.close_by);
+            if (each.is->ready()) {
+                consider(idle_end);
+                consider(each.is->usable_until());
+            }
+            if (!at.queue.empty()) consider(each.rests_until);
             ++index;
         }
-        if (!at.queue.empty() && at.login_not_before > now) next = (std::min)(next, at.login_not_before);
+        if (!at.queue.empty()) consider(at.connect_not_before);
     }
-    if (next == never) {
-        alarm_.clear();
-    } else if (next > now) {
-        alarm_.set(*core_, next);
-    }
+    alarm_.set(*core_, next);
     // Whoever is told may end the pool.
-    for (const auto& each : closed) each->end(fail(errc::connect_failed, "the session was closed"));
+    for (const auto& [lane, each] : closed) {
+        lane->leave(*each);
+        each->end(fail(errc::connect_failed, "the session was closed"));
+    }
     if (ended_) return;
     if (!closed.empty()) serve_all();
     targets_.remove_if([](const target& at) {
@@ -334,7 +384,7 @@ void pool_core::publish() {
                 ++now.ready;
             }
         };
-        for (const auto& each : at.sessions) add(*each.is, each.retired || each.is->target().epoch < at.key.epoch);
+        for (const auto& each : at.sessions) add(*each.is, is_draining(at, each));
         if (const auto* own = at.lane->own()) add(*own, false);
     }
     const std::lock_guard hold(guard_);

@@ -52,8 +52,6 @@ class pool_core final : public std::enable_shared_from_this<pool_core>,
     void count_command() noexcept { ++counted_.commands; }
     // Ends everything.
     void end();
-    // Nothing is left to end: the loop has done so already, or nobody ever asked for a session.
-    bool at_rest() const noexcept { return targets_.empty(); }
 
     const std::shared_ptr<exec::detail::loop_core>& loop() const noexcept { return core_; }
     // Any thread.
@@ -76,6 +74,7 @@ class pool_core final : public std::enable_shared_from_this<pool_core>,
         milliseconds rest{};            // the last one
         time_point close_by = never;    // retired
         bool retired = false;
+        bool served = false;  // a command
     };
     struct target {
         endpoint key{};
@@ -83,7 +82,8 @@ class pool_core final : public std::enable_shared_from_this<pool_core>,
         std::list<waiter*> queue{};
         time_point by = never;     // the latest of the waiters
         bool denied_once = false;  // a login; the next attempt is the last
-        time_point login_not_before{};
+        time_point connect_not_before{};
+        milliseconds rest{};   // the last one between two connections
         std::size_t most = 0;  // channels that the server allows a session, as far as it is known
         time_point learned_at{};
         std::shared_ptr<control_lane> lane{};
@@ -97,11 +97,15 @@ class pool_core final : public std::enable_shared_from_this<pool_core>,
     static std::size_t commands_on(const target& in, const place& which) noexcept;
     static bool is_used(const target& in, const place& which) noexcept;
     static bool is_busy(const target& at) noexcept;
+    bool is_draining(const target& in, const place& which) const noexcept;
+    bool serves(const target& in, const place& which) const noexcept;
     bool lends(const target& in, const place& which) const noexcept;
     void learn(target& at, std::size_t most);
     void serve(target& at);
     void serve_all();
     bool make_place_for(const target& at);
+    void rest(target& at) noexcept;
+    void not_connected(target& at, const failure& why);
     std::shared_ptr<session> take_out(target& of, const place& which);
     void connect_more(target& at);
     void look_around();  // closes what is idle, old or retired, and sets the alarm

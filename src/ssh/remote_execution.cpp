@@ -9,6 +9,8 @@
 #include "ssh/remote_kill.h"
 #include "ssh/signal_names.h"
 
+#include <csignal>
+
 namespace exec::inline v0::ssh {
 namespace {
 
@@ -16,11 +18,12 @@ using namespace std::chrono_literals;
 
 // As the local runner gives a killed group.
 constexpr milliseconds settle_for = timeline::unreaped_after;
-constexpr milliseconds first_look{20};
+constexpr milliseconds first_look{5};
 // Places that turn out to be none: refused channels, sessions that end. Each is taken for the last one soon.
 constexpr int most_moves = 8;
 // An order that needs a login of its own may take so long.
 constexpr milliseconds ahead_of_limit{5'000};
+constexpr std::size_t most_signals = 64;
 
 }  // namespace
 
@@ -91,12 +94,16 @@ void remote_execution::resume() {
 }
 
 result<void> remote_execution::signal(int number) {
-    const auto* name = signal_name(number);
-    if (name == nullptr) return fail(errc::unsupported, "signal: SSH has no name for " + std::to_string(number));
+    const auto* named = find_signal(number);
+    const bool wrapped = setup_->options.with == wrapper::on;
+    if (named == nullptr || (!wrapped && !named->of_ssh)) {
+        return fail(errc::unsupported, "signal: there is no name for " + std::to_string(number));
+    }
     {
         const std::lock_guard hold(guard_);
         if (!reachable_) return fail(errc::wrong_state, "signal: the command does not run");
-        signals_.append(name) += ' ';
+        if (signals_.size() >= most_signals) return fail(errc::too_busy, "signal: too many are waiting");
+        signals_.push_back(number);
     }
     setup_->pool->loop()->notify(*this);
     return {};
@@ -134,20 +141,15 @@ void remote_execution::notified() noexcept {
         if (stop_.asked()) stop_waiting(stop_reason::cancelled);
         return;
     }
-    std::string names;
+    std::vector<int> signals;
     std::optional<terminal_size> size;
     {
         const std::lock_guard hold(guard_);
-        names = std::exchange(signals_, {});
+        signals = std::exchange(signals_, {});
         size = std::exchange(size_, std::nullopt);
     }
     if (channel_ != nullptr && size) channel_->resize(*size);
-    while (!names.empty() && channel_ != nullptr) {
-        const auto end = names.find(' ');
-        channel_->send_signal(names.substr(0, end));
-        group_->signal(signal_number(names.substr(0, end)), false);
-        names.erase(0, end + 1);
-    }
+    for (const auto each : signals) send_signal(each, false);
     const auto now = setup_->pool->loop()->now();
     if (clock_.paused() && resume_.exchange(false, std::memory_order_acq_rel)) {
         clock_.resume(now);
@@ -195,17 +197,24 @@ void remote_execution::granted(session& on) noexcept {
     const turn here(*this);
     placed_ = setup_->pool->loop()->now();
     group_->is_on(on.shared_from_this());
+    ends_early_ = on.closes_with_leader();
     phase_ = phase::requested;
     channel_ = &on.lend(*this, {line_, what_.terminal, setup_->options.terminal_type});
 }
 
-void remote_execution::accepted() noexcept {
+void remote_execution::asked() noexcept {
     const turn here(*this);
     setup_->pool->count_command();
-    // Without a wrapper nobody says more than this.
-    if (!out_filter_) begun(0, false);
+    line_ = {};  // from here on it goes to no other place
     // Except to a terminal that still echoes.
     if (!what_.terminal || !input_.has_preamble()) input_.may_send(true);
+    feed();
+}
+
+void remote_execution::accepted() noexcept {
+    const turn here(*this);
+    // Without a wrapper nobody says more than this.
+    if (!out_filter_) begun(0, false);
     feed();
 }
 
@@ -246,7 +255,7 @@ void remote_execution::begun(std::int64_t pid, bool leads) {
     });
     const auto limit = (std::min)(saturating_add(now, within_.run_timeout), within_.deadline.value_or(never));
     prepare_at_ = limit == never ? never : saturating_add(limit, -ahead_of_limit);
-    channel_->remind();
+    if (channel_ != nullptr) channel_->remind();
 }
 
 void remote_execution::marked(const report& said) {
@@ -261,13 +270,18 @@ void remote_execution::marked(const report& said) {
         case report::kind::refused:
         case report::kind::lost: never_ran_ = said; break;
     }
-    channel_->remind();
+    if (channel_ != nullptr) channel_->remind();
 }
 
 std::size_t remote_execution::output(stream from, bytes_view bytes) noexcept {
     const turn here(*this);
-    if (phase_ == phase::over || cut_ || channel_ == nullptr) return bytes.size();  // it was given up
     auto& filter = from == stream::out ? out_filter_ : err_filter_;
+    if (phase_ == phase::over || cut_ || channel_ == nullptr) {  // it was given up
+        if (listens_on_ && filter)
+            filter->feed(
+                bytes, [this](const report& said) { marked(said); }, [](bytes_view) {});
+        return bytes.size();
+    }
     // What the wrapper says is heard through a pause of the other stream.
     if (!filter || filter->is_open()) return clock_.paused() ? 0 : show(from, bytes);
     std::size_t held_back = 0;
@@ -295,7 +309,7 @@ std::size_t remote_execution::show(stream from, bytes_view bytes) {
     if (kept_[index].over() && policy.then == at_cap::stop) {
         clock_.stop(stop_reason::output_limit, unlimited, setup_->pool->loop()->now());
     }
-    channel_->remind();  // to look at the clock, outside of libssh
+    if (channel_ != nullptr) channel_->remind();  // to look at the clock, outside of libssh
     return bytes.size();
 }
 
@@ -327,6 +341,7 @@ void remote_execution::writable() noexcept {
 void remote_execution::reminded() noexcept {
     const turn here(*this);
     group_->send_owed();
+    if (listens_on_ && !group_->owes()) return listen_no_more();
     // The way for orders is made while the command runs, and not when its end waits for it.
     if (begun_ && setup_->options.confirm_end && !std::exchange(prepared_, true) && group_->can_be_asked()) {
         setup_->pool->prepare_to_ask(*group_->where(), false);
@@ -357,6 +372,16 @@ void remote_execution::due() noexcept {
     act();
 }
 
+// One way, or a command would hear it twice. The group's reaches more; the channel's is there where no group is known.
+void remote_execution::send_signal(int number, bool and_continue) {
+    if (setup_->options.with == wrapper::on) {
+        on_its_way_ = number;
+        return group_->signal(number, and_continue);
+    }
+    const auto* named = find_signal(number);
+    if (channel_ != nullptr && named != nullptr && named->of_ssh) channel_->send_signal(named->name);
+}
+
 void remote_execution::act() {
     if (phase_ != phase::running && !(phase_ == phase::requested && hurried_)) return;
     const auto now = setup_->pool->loop()->now();
@@ -369,21 +394,19 @@ void remote_execution::act() {
                 tell([&](observer& to) { return to.on_heartbeat(running); });
                 break;
             }
-            case timeline::action::ask:
-                if (channel_ != nullptr) {
-                    if (const auto* name = signal_name(within_.stop.polite)) channel_->send_signal(name);
-                }
-                group_->signal(within_.stop.polite, within_.stop.and_continue);
-                break;
+            case timeline::action::ask: send_signal(within_.stop.polite, within_.stop.and_continue); break;
             case timeline::action::kill:
                 if (channel_ != nullptr) channel_->send_signal("KILL");
-                group_->signal(9, false);
+                group_->signal(SIGKILL, false);
                 break;
             case timeline::action::cut:
             case timeline::action::give_up: cut_ = true; break;
         }
     }
     if (phase_ == phase::settling || phase_ == phase::over) return;
+    // Nobody waits for this observer any more. A server may hold the exit back behind what it holds for him.
+    if (clock_.cause() == stop_reason::consumer && !std::exchange(cut_, true) && channel_ != nullptr)
+        channel_->resume();
     if (clock_.over()) return settle();
     set_alarm();
 }
@@ -405,7 +428,7 @@ void remote_execution::settle() {
     if (!group_->can_be_asked()) return conclude(account());
     const bool kill = within_.stop.after_exit == survivors::kill;
     if (!setup_->options.confirm_end && known_ && clock_.cause() == stop_reason::nobody) {
-        if (kill) group_->signal(9, false);
+        if (kill) group_->signal(SIGKILL, false);
         return conclude(account());
     }
     alarm_.set(*setup_->pool->loop(), look_until_);
@@ -418,13 +441,18 @@ void remote_execution::look() {
     looking_ = true;
     alarm_.set(*setup_->pool->loop(), look_until_);
     // Who was killed a moment ago is a member until he is reaped; only who stays is looked at closely.
-    group_->look(kill, !kill || looks_ > 1);
+    group_->look(kill, !kill || looks_ > 0);
     ++looks_;
 }
 
 void remote_execution::group_answered(std::optional<group_state> said) {
     const turn here(*this);
-    if (phase_ != phase::settling) return act();
+    if (phase_ != phase::settling) {
+        const auto* unheard = said ? nullptr : find_signal(on_its_way_);
+        if (unheard != nullptr && unheard->of_ssh && channel_ != nullptr) channel_->send_signal(unheard->name);
+        on_its_way_ = 0;
+        return act();
+    }
     // What was asked before the end tells nothing of the end.
     if (!std::exchange(looking_, false)) return look();
     if (!said) return conclude(account());
@@ -433,7 +461,8 @@ void remote_execution::group_answered(std::optional<group_state> said) {
         return conclude(account());
     }
     left_ = tree_state::may_survive;
-    const auto again = saturating_add(setup_->pool->loop()->now(), first_look * (1 << (std::min)(looks_ - 1, 4U)));
+    survived_ = true;
+    const auto again = saturating_add(setup_->pool->loop()->now(), first_look * (1 << (std::min)(looks_ - 1, 6U)));
     if (again >= look_until_ || within_.stop.after_exit == survivors::leave) return conclude(account());
     alarm_.set(*setup_->pool->loop(), again);
 }
@@ -442,16 +471,16 @@ void remote_execution::group_answered(std::optional<group_state> said) {
 
 void remote_execution::exited(std::uint32_t status) noexcept {
     const turn here(*this);
+    if (std::exchange(known_, true)) return;  // the first word counts
     exit_ = exit_status::exited(static_cast<int>(status));
-    known_ = true;
     if (phase_ == phase::running || hurried_) clock_.exited(setup_->pool->loop()->now());
     act();
 }
 
 void remote_execution::signaled(std::string_view name, bool core) noexcept {
     const turn here(*this);
+    if (std::exchange(known_, true)) return;
     exit_ = exit_status::signaled(signal_number(name), core);
-    known_ = true;
     if (phase_ == phase::running || hurried_) clock_.exited(setup_->pool->loop()->now());
     act();
 }
@@ -466,14 +495,16 @@ void remote_execution::output_ended() noexcept {
 void remote_execution::closed() noexcept {
     const turn here(*this);
     channel_ = nullptr;
+    if (phase_ == phase::over) return listen_no_more();
     ended_[0] = ended_[1] = true;
     if (never_ran_) {
         if (never_ran_->what == report::kind::refused) return conclude(ssh::refused(*never_ran_, what_));
         return conclude(fail(errc::start_failed, "no shell there that speaks of itself"));
     }
-    if (phase_ == phase::requested && !hurried_) {
-        // The wrapper ended without a word: whatever the login did, the command did not begin.
-        const auto words = err_filter_ ? err_filter_->last_words() : out_filter_ ? out_filter_->last_words() : "";
+    if (phase_ == phase::requested && !hurried_ && out_filter_ && known_) {
+        // The login ended without a word of the wrapper's: the command did not begin. What is said instead is on either stream.
+        auto words = err_filter_ ? err_filter_->last_words() : std::string_view();
+        if (words.empty()) words = out_filter_->last_words();
         auto why = fail(errc::start_failed, display(words.substr(0, 256)));
         why.at = stage::request;
         return conclude(std::move(why));
@@ -485,6 +516,8 @@ void remote_execution::closed() noexcept {
         clock_.exited(now);
         if (!known_) broke_ = make_error_code(errc::connect_failed);
     }
+    // Without a wrapper nobody knows whether it had begun; that it is over is known.
+    phase_ = phase::running;
     act();
 }
 
@@ -505,6 +538,7 @@ void remote_execution::not_opened(const failure& why) noexcept {
 
 void remote_execution::refused(failure why) noexcept {
     const turn here(*this);
+    if (begun_ || phase_ == phase::over) return lost(why, true);  // whatever the server says: it has spoken
     channel_ = nullptr;
     conclude(std::move(why));
 }
@@ -512,9 +546,9 @@ void remote_execution::refused(failure why) noexcept {
 void remote_execution::lost(const failure& why, bool handed_over) noexcept {
     const turn here(*this);
     channel_ = nullptr;
+    if (phase_ == phase::over) return listen_no_more();
     if (!handed_over) return wait_again(why);
     group_->is_on(nullptr);
-    if (phase_ == phase::over) return;
     auto how = account();
     how.broke = why.code;
     how.out.complete = how.err.complete = false;
@@ -538,8 +572,10 @@ outcome remote_execution::account() {
     how.stopped_by = clock_.cause();
     if (observer_failed_ && how.stopped_by == stop_reason::nobody) how.stopped_by = stop_reason::observer_failed;
     how.broke = broke_;
-    how.out = std::move(kept_[0]).take(ended_[0] && !cut_);
-    how.err = std::move(kept_[1]).take(ended_[1] && !cut_);
+    // Where the server closes a channel when the leader ends, what the others would have said is lost.
+    const bool heard_all = !cut_ && !(survived_ && ends_early_);
+    how.out = std::move(kept_[0]).take(ended_[0] && heard_all);
+    how.err = std::move(kept_[1]).take(ended_[1] && heard_all);
     how.in_taken = input_.taken();
     how.tree = left_;
     // The group is empty and still somebody holds the channel open: a descendant that left the group.
@@ -565,11 +601,24 @@ void remote_execution::conclude(result<outcome> how) {
     }
     input_.close();
     if (group_) group_->forget();
-    if (channel_ != nullptr) std::exchange(channel_, nullptr)->let_go();
+    // A command that is to be killed and has not said yet who it is: the order waits for its word.
+    listens_on_ = channel_ != nullptr && group_->owes();
+    if (listens_on_) {
+        retain();
+        if (clock_.paused()) channel_->resume();
+    } else if (channel_ != nullptr) {
+        std::exchange(channel_, nullptr)->let_go();
+    }
     client::leave();
     if (const auto last = std::move(tell_); last && !muted()) {
         exec::detail::at_the_border(*setup_->pool->loop(), "observer::on_done", [&] { last->on_done(std::move(how)); });
     }
+    release();
+}
+
+void remote_execution::listen_no_more() {
+    if (!std::exchange(listens_on_, false)) return;
+    if (channel_ != nullptr) std::exchange(channel_, nullptr)->let_go();
     release();
 }
 
@@ -586,7 +635,7 @@ void remote_execution::abandon() noexcept {
     if (phase_ == phase::over) return;
     clock_.stop(stop_reason::shutdown, 0ms, setup_->pool->loop()->now());
     if (channel_ != nullptr) channel_->send_signal("KILL");
-    if (begun_ && phase_ != phase::settling) group_->signal(9, false);
+    if (begun_ && phase_ != phase::settling) group_->signal(SIGKILL, false);
     conclude(account());
 }
 

@@ -10,6 +10,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <vector>
 
 #include "exec/capture.h"
 #include "exec/detail/stop_request.h"
@@ -71,6 +72,7 @@ class remote_execution final : public execution::control,
     void denied(const failure& why) noexcept override;
 
     // channel_user
+    void asked() noexcept override;
     void accepted() noexcept override;
     std::size_t output(stream from, bytes_view bytes) noexcept override;
     void writable() noexcept override;
@@ -97,6 +99,7 @@ class remote_execution final : public execution::control,
     void marked(const report& said);
     std::size_t show(stream from, bytes_view bytes);
     void feed();
+    void send_signal(int number, bool and_continue);
     void act();
     void set_alarm();
     void settle();
@@ -104,6 +107,7 @@ class remote_execution final : public execution::control,
     void group_answered(std::optional<group_state> said);
     void stop_waiting(stop_reason why);
     void conclude(result<outcome> how);
+    void listen_no_more();
     outcome account();
     void due() noexcept;
     template <class F>
@@ -120,7 +124,7 @@ class remote_execution final : public execution::control,
     // What the handle leaves here.
     std::mutex guard_{};
     bool reachable_ = false;  // it has begun and has not ended: signals make sense
-    std::string signals_{};
+    std::vector<int> signals_{};
     std::optional<terminal_size> size_{};
 
     command what_;
@@ -139,6 +143,7 @@ class remote_execution final : public execution::control,
     std::optional<marker_filter> out_filter_{};
     std::optional<marker_filter> err_filter_{};
     std::shared_ptr<remote_group> group_{};
+    int on_its_way_ = 0;  // a signal that the group was asked to be given
     time_point prepare_at_ = never;
     std::optional<report> never_ran_{};
     capture kept_[2];
@@ -151,10 +156,13 @@ class remote_execution final : public execution::control,
     std::error_code broke_{};
     tree_state left_ = tree_state::unknown;
     bool begun_ = false;
-    bool prepared_ = false;  // the way for orders
-    bool hurried_ = false;   // it was stopped before anybody knew whether it had begun
-    bool looking_ = false;   // at what is left of the group
+    bool listens_on_ = false;  // it is over, and still wants to hear whom to kill
+    bool prepared_ = false;    // the way for orders
+    bool hurried_ = false;     // it was stopped before anybody knew whether it had begun
+    bool looking_ = false;     // at what is left of the group
     unsigned looks_ = 0;
+    bool ends_early_ = false;  // session::closes_with_leader()
+    bool survived_ = false;    // somebody was there when it had ended
     time_point look_until_{};
 
     exec::detail::alarm_member<remote_execution, &remote_execution::due> alarm_{*this};

@@ -1,12 +1,15 @@
 #include "ssh/remote_group.h"
 
+#include <cstddef>
 #include <utility>
+
+#include <csignal>
 
 namespace exec::inline v0::ssh {
 namespace {
 
-constexpr int kill_signal = 9;
 constexpr milliseconds patience{500};
+constexpr std::size_t most_owed = 64;
 
 }  // namespace
 
@@ -20,18 +23,19 @@ void remote_group::send_owed() {
 void remote_group::signal(int number, bool and_continue) {
     const kill_order what{owner_, pid_, leads_, number, and_continue, false};
     if (can_be_asked() && !is_asked()) return send(what, elsewhere_);
-    if (number == kill_signal) {
+    if (number == SIGKILL) {
         if (is_asked() && !elsewhere_ && pool_->loop()->now() >= saturating_add(asked_at_, patience)) {
             elsewhere_ = true;
             return send(what, true);
         }
         owed_.clear();
     }
-    if (owed_.empty() || owed_.back().signal != number) owed_.push_back(what);
+    const bool said = !owed_.empty() && owed_.back().signal == number;
+    if (!said && owed_.size() < most_owed) owed_.push_back(what);
 }
 
 void remote_group::look(bool kill, bool thorough) {
-    send({owner_, pid_, leads_, kill ? kill_signal : 0, false, thorough}, elsewhere_);
+    send({owner_, pid_, leads_, kill ? SIGKILL : 0, false, thorough}, elsewhere_);
 }
 
 void remote_group::send(kill_order what, bool elsewhere) {

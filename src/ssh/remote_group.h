@@ -40,6 +40,7 @@ class remote_group : public std::enable_shared_from_this<remote_group> {
     bool leads() const noexcept { return leads_; }
     bool can_be_asked() const noexcept { return pid_ > 1 && on_ != nullptr; }
     bool is_asked() const noexcept { return asked_ > 0; }
+    bool owes() const noexcept { return !owed_.empty(); }
 
     // Owed until the group is known. `number`: the far side's, which for those of POSIX is this side's too.
     void signal(int number, bool and_continue);

@@ -5,13 +5,15 @@
 #include <utility>
 
 #include "exec/assert.h"
+#include "ssh/signal_names.h"
+
+#include <csignal>
 
 namespace exec::inline v0::ssh {
 namespace {
 
 // Not a word of a profile, by its first byte.
 constexpr std::string_view answer = "\036exec group ";
-constexpr int kill_signal = 9;
 
 // As in remote_command.cpp: text between single quotes of whichever login shell. Of an order exec_i is the
 // number, exec_w the owner, exec_g the pid, exec_k the kind, exec_s the signal, exec_c and exec_d the two wishes; exec_a is the
@@ -54,7 +56,7 @@ constexpr std::string_view define_tree =
     "*\"$exec_nl$exec_q$exec_nl\"*) exec_t=$exec_t$exec_nl$exec_p;; *) continue;; esac; "
     "case $exec_x in [XZ]*) ;; *) exec_v=$exec_v$exec_nl$exec_p;; esac; done; done; }; "
     // Nobody who is stopped makes another one while the others are looked for.
-    "exec_tree() { exec_grow; case $exec_s in 0) ;; 9) kill -STOP $exec_t 2>/dev/null; exec_grow; "
+    "exec_tree() { exec_grow; case $exec_s in 0) ;; KILL) kill -STOP $exec_t 2>/dev/null; exec_grow; "
     "kill -9 $exec_t 2>/dev/null; exec_grow;; *) kill -$exec_s $exec_t 2>/dev/null; "
     "[ $exec_c = 0 ] || kill -CONT $exec_t 2>/dev/null;; esac; "
     "if exec_grow; then exec_try \"$exec_v\"; else exec_a=alive; fi; }; ";
@@ -81,9 +83,11 @@ std::string control_line(std::string_view shell) {
 
 std::string order_line(std::uint64_t id, const kill_order& order) {
     EXEC_ASSERT(order.pid > 1, "ssh: the pids 0 and 1 and all below mean everybody to kill(1)");
-    const bool continues = order.and_continue && order.signal != 0 && order.signal != kill_signal;
+    const bool continues = order.and_continue && order.signal != 0 && order.signal != SIGKILL;
+    const auto* named = find_signal(order.signal);
     return std::to_string(id) + ' ' + std::to_string(order.owner) + ' ' + std::to_string(order.pid) +
-           (order.leads ? " group " : " tree ") + std::to_string(order.signal) + (continues ? " 1" : " 0") +
+           (order.leads ? " group " : " tree ") +
+           (named != nullptr ? std::string(named->name) : std::to_string(order.signal)) + (continues ? " 1" : " 0") +
            (order.thorough ? " 1" : " 0") + '\n';
 }
 

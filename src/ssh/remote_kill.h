@@ -27,7 +27,7 @@ struct kill_order {
     // left: then the kernel gives it to nobody. REQUIRES: > 1; -0 and -1 are other people.
     std::int64_t pid = 0;
     bool leads = false;
-    int signal = 15;           // the target's number; 0 = ask only
+    int signal = 15;           // of here, and told by its name; 0 = ask only
     bool and_continue = true;  // CONT behind it: a stopped process does not see TERM
     // Zombies are not members. Without it a group with a member that nobody has reaped yet is `alive`.
     bool thorough = false;

@@ -21,8 +21,11 @@
 namespace exec::inline v0::ssh {
 namespace {
 
-// What one session may do before its neighbours have their turn: reads of 4 KiB each, so 256 KiB.
+// What one session may do before its neighbours have their turn: 256 KiB.
 constexpr int rounds_a_turn = 64;
+constexpr std::uint64_t most_a_read = 4096;
+// A server may greet before its banner (RFC 4253 section 4.2); libssh reads as much as comes.
+constexpr std::uint64_t most_before_banner = 64 * KiB;
 // AES in hardware first: the cheapest for both sides.
 constexpr const char* ciphers =
     "aes128-gcm@openssh.com,aes256-gcm@openssh.com,chacha20-poly1305@openssh.com,aes128-ctr,aes256-ctr";
@@ -112,6 +115,9 @@ void session::connected(result<connection> made) {
     }
     ::ssh_set_blocking(handle_, 0);
     ::ssh_set_counters(handle_, counter_.get(), nullptr);
+    // Without one libssh keeps every request of the server's until the session ends. 1: it is refused.
+    ::ssh_set_message_callback(
+        handle_, [](ssh_session, ssh_message, void*) { return 1; }, nullptr);
     phase_ = phase::key_exchange;
     if (!core_->add(watch_, wire_.fd(), EPOLLIN)) return fail_with(errc::shutting_down, "");
     watched_ = EPOLLIN;
@@ -124,16 +130,18 @@ void session::go_on() {
     if (!ended()) watch_what_is_wanted();
 }
 
+bool session::knows_banner() const noexcept { return handle_ != nullptr && ::ssh_get_serverbanner(handle_) != nullptr; }
+
 void session::exchange_keys() {
-    // sshd's answers come in two pieces; without this the second one waits for our delayed acknowledgement (40 ms).
-    const int on = 1;
-    posix::sys().set_option(wire_.fd(), IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);
     const int rc = ::ssh_connect(handle_);
     copy_.release();  // from the first call on it is libssh's
     if (rc == SSH_ERROR) return fail_with(errc::connect_failed, last_error());
     if (!added_) added_ = ::ssh_event_add_session(event_, handle_) == SSH_OK;
     // libssh makes the socket blocking once it takes it for connected.
     if (auto set = posix::set_nonblocking(wire_.fd(), true); !set) return end(set.error());
+    if (rc == SSH_AGAIN && !knows_banner() && counter_->in_bytes > most_before_banner) {
+        return fail_with(errc::connect_failed, target_.text() + ": no SSH server: it talks without end");
+    }
     if (rc == SSH_AGAIN) return;
     show_host_key();
 }
@@ -158,7 +166,11 @@ void session::show_host_key() {
 
 void session::trusted(result<void> verdict) {
     if (phase_ != phase::host_key) return;
-    if (!verdict) return end(verdict.error());
+    if (!verdict) {
+        auto why = std::move(verdict).error();
+        if (why.at == stage::none) why.at = stage::host_key;
+        return end(why);
+    }
     phase_ = phase::granting;
     login_request who{target_.host, target_.port, target_.user, target_.machine, attempt_, by_};
     target_.login->obtain(std::move(who),
@@ -208,9 +220,13 @@ void session::log_in() {
 void session::logged_in() {
     phase_ = phase::ready;
     was_ready_ = true;
+    const char* banner = ::ssh_get_serverbanner(handle_);
+    closes_with_leader_ = banner != nullptr && std::string_view(banner).find("dropbear") != std::string_view::npos;
     usable_until_ = saturating_add(core_->now(), options_.max_age);
     if (login_.not_after && !options_.reuse_past_credential) {
-        usable_until_ = (std::min)(usable_until_, saturating_add(*login_.not_after, -options_.credential_margin));
+        // A credential that is shorter than the margin is good for half of its time.
+        const auto margin = (std::min)(nanoseconds(options_.credential_margin), (*login_.not_after - core_->now()) / 2);
+        usable_until_ = (std::min)(usable_until_, saturating_add(*login_.not_after, -margin));
     }
     login_ = {};
     heard_ = counter_->in_bytes;
@@ -221,7 +237,7 @@ void session::logged_in() {
 stage session::where() const noexcept {
     switch (phase_) {
         case phase::connecting: return stage::connect;
-        case phase::key_exchange: return counter_->in_bytes == 0 ? stage::banner : stage::key_exchange;
+        case phase::key_exchange: return knows_banner() ? stage::key_exchange : stage::banner;
         case phase::host_key: return stage::host_key;
         case phase::granting: return stage::grant;
         case phase::login: return stage::login;
@@ -249,8 +265,9 @@ void session::prod() {
     if (pumping_ || stepping_ || ended()) return;
     const auto here = shared_from_this();
     step_channels();
-    if ((::ssh_get_status(handle_) & SSH_WRITE_PENDING) != 0) pump();
+    if (!ended() && (::ssh_get_status(handle_) & SSH_WRITE_PENDING) != 0) pump();
     if (!ended()) watch_what_is_wanted();
+    close_late();
 }
 
 void session::look_again() {
@@ -266,43 +283,53 @@ void session::socket_ready(std::uint32_t /*events*/) noexcept {
             unanswered_ = 0;
             owner_.session_changed(*this);
         }
-    } else if (added_) {
-        pump();
-        if (!ended()) go_on();
     } else {
-        go_on();
+        if (added_) pump();
+        if (!ended()) go_on();
     }
+    if (!ended() && freed_at_ == time_point{}) acknowledge_at_once();
     if (!ended()) watch_what_is_wanted();
+    close_late();
+}
+
+// Until the first command has ended: sshd's answers come in pieces, the next of which waits until the one before is acknowledged,
+// and that for up to 40 ms. The kernel forgets the wish.
+void session::acknowledge_at_once() {
+    const int on = 1;
+    posix::sys().set_option(wire_.fd(), IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);
 }
 
 void session::pump() {
     if (pumping_) return;
-    pumping_ = true;
     bool died = false;
     for (int round = 0; round < rounds_a_turn && !died; ++round) {
+        const auto heard = counter_->in_bytes;
+        pumping_ = true;
         const int rc = ::ssh_event_dopoll(event_, 0);
-        died = rc == SSH_ERROR || ::ssh_is_connected(handle_) == 0;
-        if (rc == SSH_AGAIN) break;
         pumping_ = false;
+        if (ended()) return;
+        died = rc == SSH_ERROR || ::ssh_is_connected(handle_) == 0;
+        // The loop tells of the rest; asking here costs a system call each time.
+        const bool last = rc == SSH_AGAIN || counter_->in_bytes - heard < most_a_read;
         step_channels();
         if (ended()) return;
-        pumping_ = true;
+        if (last) break;
     }
-    pumping_ = false;
-    step_channels();
-    if (died && !ended()) fail_with(errc::connect_failed, target_.text() + ": " + last_error());
+    if (died) fail_with(errc::connect_failed, target_.text() + ": " + last_error());
 }
 
+std::uint64_t session::moved_bytes() const noexcept { return counter_->in_bytes + counter_->out_bytes; }
+
+// libssh tells nobody of an answer to a request, of a window that has grown, or of what it could send at last: whoever waits for
+// one looks when bytes have moved. Every call into libssh may move some, also for another channel than the one that it is made for.
 void session::step_channels() {
     if (std::exchange(stepping_, true)) return;
     bool freed = false;
-    // libssh tells nobody of an answer to a request, or of a window that has grown: whoever waits for one looks after each
-    // read. Every call into libssh may read, also for another channel than the one that it is made for.
-    bool look = true;
     for (bool again = true; again && !ended();) {
+        const auto moved = moved_bytes();
+        const bool look = std::exchange(looked_at_, moved) != moved;
         again = false;
-        const auto heard = counter_->in_bytes;
-        for (auto each = channels_.begin(); each != channels_.end();) {
+        for (auto each = channels_.begin(); each != channels_.end() && !ended();) {
             if ((*each)->has_news() || (look && (*each)->waits())) {
                 (*each)->step();
                 again = true;
@@ -316,11 +343,11 @@ void session::step_channels() {
                 ++each;
             }
         }
-        look = counter_->in_bytes != heard;
-        again = again || look;
+        again = again || moved_bytes() != looked_at_;
     }
     stepping_ = false;
     if (freed && !ended()) owner_.session_changed(*this);
+    close_late();
 }
 
 void session::watch_what_is_wanted() {
@@ -333,7 +360,7 @@ void session::watch_what_is_wanted() {
 void session::due() noexcept {
     const auto here = shared_from_this();
     if (phase_ == phase::ready) return question();
-    auto why = failure{std::make_error_code(std::errc::timed_out), target_.text(), {}, where()};
+    auto why = os_failure(ETIMEDOUT, where(), target_.text());
     end(why);
 }
 
@@ -368,10 +395,17 @@ void session::end(const failure& why) {
     }
     phase_ = phase::ended;
     alarm_.clear();
+    core_->remove(watch_);
     for (const auto& each : channels_) each->session_ended(told);
+    close_late();
+    owner_.session_ended(*this, told);
+}
+
+// As soon as nothing of libssh's and no channel is on the stack; at the latest in the destructor.
+void session::close_late() {
+    if (!ended() || inside_libssh_ > 0 || pumping_ || stepping_) return;
     channels_.clear();
     close();
-    owner_.session_ended(*this, told);
 }
 
 void session::close() {

@@ -58,7 +58,8 @@ class session final : public std::enable_shared_from_this<session> {
     void open(connector& way, time_point by, unsigned attempt);
     // Opens it in the next turn, so that nothing is told to the user before he has it. REQUIRES: ready().
     channel& lend(channel_user& to, channel_request what);
-    // Ends it now: the channels are lost, the connection is closed. Not inside a callback of libssh.
+    // Ends it now: the channels are lost, the connection is closed. Inside channel_user::output() libssh is freed when it has
+    // returned.
     void end(const failure& why);
 
     bool ready() const noexcept { return phase_ == phase::ready; }
@@ -72,10 +73,14 @@ class session final : public std::enable_shared_from_this<session> {
     // When it last closed one. A server may count it for a moment longer.
     time_point freed_at() const noexcept { return freed_at_; }
     const endpoint& target() const noexcept { return target_; }
+    // Its server closes a channel when the command's leader ends, whoever else holds the output.
+    bool closes_with_leader() const noexcept { return closes_with_leader_; }
     // No new command from then on.
     time_point usable_until() const noexcept { return usable_until_; }
 
     // For its channels.
+    // Around a call to a user inside libssh.
+    void delivers(bool begins) noexcept { inside_libssh_ += begins ? 1 : -1; }
     ssh_session_struct* handle() const noexcept { return handle_; }
     // libssh's last words, shown safely.
     std::string last_error() const;
@@ -96,15 +101,19 @@ class session final : public std::enable_shared_from_this<session> {
     void log_in();
     void logged_in();
     void fail_with(errc code, std::string context);
+    bool knows_banner() const noexcept;
     stage where() const noexcept;
 
     void socket_ready(std::uint32_t events) noexcept;
     void due() noexcept;
     void pump();
+    void acknowledge_at_once();
+    std::uint64_t moved_bytes() const noexcept;
     void step_channels();
     void watch_what_is_wanted();
     void question();
     void close();
+    void close_late();
 
     const std::shared_ptr<exec::detail::loop_core> core_;
     const endpoint target_;
@@ -123,10 +132,13 @@ class session final : public std::enable_shared_from_this<session> {
     std::unique_ptr<ssh_counter_struct> counter_;
     std::list<std::unique_ptr<channel>> channels_{};
     time_point freed_at_{};
+    std::uint64_t looked_at_ = 0;  // moved_bytes(), when those that wait were stepped
     bool was_ready_ = false;
     bool pumping_ = false;   // inside libssh
     bool stepping_ = false;  // through channels_
+    int inside_libssh_ = 0;  // calls to users
     bool added_ = false;     // to event_
+    bool closes_with_leader_ = false;
     std::uint32_t watched_ = 0;
 
     // Whether it lives.

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs the library and builds the consumers against it, each of which runs a command. usage: check.sh WORK
+# Installs the library and builds the consumers against it, each of which runs a command, or is refused by a machine. usage: check.sh WORK
 #
 # WORK is a folder of ours: it is emptied first. Consumers are told where the package is, nothing else.
 set -eu
@@ -19,23 +19,45 @@ consume() { # NAME [CMAKE OPTION...]
   ctest --test-dir "$work/$name" --output-on-failure --no-tests=error
 }
 
-echo "-- install"
-cd "$root"
-cmake --preset core > "$work/install.log"
-cmake --build --preset core
-cmake --install build/core --prefix "$work/prefix" > /dev/null
 # Moved once, so that a path of the build tree in a package file is found out.
-mv "$work/prefix" "$work/moved"
+install() { # BUILD PREFIX
+  cmake --install "$1" --prefix "$work/unmoved" > /dev/null
+  mv "$work/unmoved" "$2"
+}
+
+without_cmake() { # PREFIX
+  for what in 'exec main.cpp' 'exec-ssh ssh.cpp'; do
+    # shellcheck disable=SC2086
+    sh "$here/pkg_config/build.sh" "$1" $what "$work/pkg_config"
+    LD_LIBRARY_PATH=$(dirname "$(find "$1" -name pkgconfig -type d)") "$work/pkg_config"
+  done
+}
+
+cd "$root"
+echo "-- find_package, core alone"
+cmake --preset core > "$work/core.log"
+cmake --build --preset core
+install build/core "$work/core"
+consume find_package "-DCMAKE_PREFIX_PATH=$work/core" -DWITH_SSH=OFF
+rm -rf "$work/find_package"
 
 echo "-- find_package"
-consume find_package "-DCMAKE_PREFIX_PATH=$work/moved"
+cmake --preset core -B "$work/all" -DEXEC_SSH=ON > "$work/all.log"
+cmake --build "$work/all"
+install "$work/all" "$work/static"
+consume find_package "-DCMAKE_PREFIX_PATH=$work/static" -DWITH_SSH=ON
+rm -rf "$work/find_package"
 
 echo "-- pkg-config"
-sh "$here/pkg_config/build.sh" "$work/moved" "$work/pkg_config"
-"$work/pkg_config"
+without_cmake "$work/static"
 
 echo "-- add_subdirectory, shared"
 consume add_subdirectory
 
 echo "-- FetchContent"
 consume fetch_content
+
+echo "-- find_package and pkg-config, shared"
+install "$work/fetch_content" "$work/shared"
+consume find_package "-DCMAKE_PREFIX_PATH=$work/shared" -DWITH_SSH=ON
+without_cmake "$work/shared"

@@ -34,8 +34,9 @@ struct openssh_options {
     bool password = false;  // is offered; there is none that works
     std::string ciphers{};
     std::string trusted_user_ca{};  // the public line of the authority
-    // Takes an other_account, whose home directory is empty: ask other_account::unavailable() first.
-    std::string login_shell{};  // "/usr/bin/fish"
+    // "/usr/bin/fish": of an other_account, so ask other_account::unavailable() first. "" = the real account's, of an other_account
+    // all the same, whose home is empty, where there can be one.
+    std::string login_shell{};
     // Lines in front of ours: sshd takes the first value that it sees. From the first "Match" on they come last.
     std::vector<std::string> extra{};
 };

@@ -110,6 +110,9 @@ server_process::server_process(server_start start) : log_(std::move(start.log)) 
     }
 
     // A test runner's ignored SIGCHLD or blocked signals are no business of a server, nor is the ^C of its user.
+    // A server that passes on what it was given would have its commands hold what this program was given.
+    ::posix_spawn_file_actions_addclosefrom_np(&files, 3);
+
     posix_spawnattr_t attributes;
     ::posix_spawnattr_init(&attributes);
     sigset_t all;

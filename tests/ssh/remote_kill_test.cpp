@@ -198,7 +198,8 @@ TEST_CASE("remote kill: who ignores TERM is alive, until KILL, in a group and in
 
 TEST_CASE("remote kill: a stopped process gets its TERM because of the CONT behind it") {
     for (const bool leads : {true, false}) {
-        const child stopped(leads);
+        // Of a group of its own in both cases: the kernel continues a stopped one whose group becomes an orphan.
+        const child stopped(true);
         ::kill(static_cast<pid_t>(stopped.pid()), SIGSTOP);
         CHECK(ask_all({order(stopped.pid(), leads, SIGTERM, false), look(stopped.pid(), leads)}) ==
               std::vector{group_state::alive, group_state::alive});
@@ -397,8 +398,8 @@ TEST_CASE(
     for (const std::int64_t pid : {1, 0, -1, -4711}) {
         for (const bool leads : {true, false}) CHECK_THROWS_AS(order_line(1, look(pid, leads)), test::misuse);
     }
-    CHECK(order_line(3, order(4711, true, 15)) == "3 7 4711 group 15 1 0\n");
-    CHECK(order_line(4, order(4711, false, 9)) == "4 7 4711 tree 9 0 0\n");
+    CHECK(order_line(3, order(4711, true, 15)) == "3 7 4711 group TERM 1 0\n");
+    CHECK(order_line(4, order(4711, false, 9)) == "4 7 4711 tree KILL 0 0\n");
     CHECK(order_line(5, look(4711, true)) == "5 7 4711 group 0 0 1\n");
     const auto line = control_line();
     CHECK(line.find_first_of("\\!\n") == std::string::npos);

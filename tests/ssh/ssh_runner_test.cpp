@@ -10,70 +10,15 @@
 
 #include "heard.h"
 #include "local_host.h"
-#include "servers/openssh_server.h"
+#include "ssh/remote_host.h"
 
 using namespace std::chrono_literals;
 using exec::errc;
 using exec::exit_status;
 using exec::stop_reason;
 using test::heard;
+using test::remote_host;
 using test::sh;
-
-namespace {
-
-// A server, a pool, and a runner on it.
-class remote_host {
-   public:
-    explicit remote_host(test::openssh_options server = {}, exec::ssh::pool_options options = {})
-        : server_(std::move(server)), loop_(test::new_loop()) {
-        pool_ = *exec::ssh::make_pool(*loop_, std::move(options));
-        there_ = at(server_.port());
-        runner_ = *exec::ssh::make_runner(*pool_, there_);
-    }
-    exec::ssh::endpoint at(int port) {
-        exec::ssh::endpoint there;
-        there.host = "127.0.0.1";
-        there.port = static_cast<std::uint16_t>(port);
-        there.user = server_.user();
-        there.login = exec::ssh::always(*exec::ssh::read_private_key(server_.client_key()));
-        there.trust = *exec::ssh::known_hosts_text(server_.known_hosts_line(), "test");
-        return there;
-    }
-    exec::loop& on() { return *loop_; }
-    exec::ssh::pool& sessions() { return *pool_; }
-    test::openssh_server& server() { return server_; }
-
-    exec::execution start(exec::command what, exec::limits within, heard& to) {
-        return runner_->start(std::move(what), std::move(within), std::make_unique<test::listener>(to));
-    }
-    void finish(const heard& to) {
-        REQUIRE(test::drive_until(*loop_, [&] { return to.over(); }));
-    }
-    exec::outcome outcome_of(exec::command what, exec::limits within = {}) {
-        heard to;
-        const auto handle = start(std::move(what), std::move(within), to);
-        finish(to);
-        for (const auto& each : to.broken) FAIL_CHECK(each);
-        if (!to.end->has_value()) FAIL(to.end->error().message());
-        return **to.end;
-    }
-    exec::failure failure_of(exec::command what, exec::limits within = {}) {
-        heard to;
-        const auto handle = start(std::move(what), std::move(within), to);
-        finish(to);
-        REQUIRE_FALSE(to.end->has_value());
-        return to.end->error();
-    }
-
-   private:
-    test::openssh_server server_;
-    std::unique_ptr<exec::loop> loop_;
-    std::unique_ptr<exec::ssh::pool> pool_;
-    exec::ssh::endpoint there_{};
-    std::shared_ptr<exec::runner> runner_;
-};
-
-}  // namespace
 
 TEST_CASE("ssh: a command's output, its streams and its exit status come back") {
     remote_host host;

@@ -30,7 +30,8 @@ struct pool_options {
     // Where names are looked up. Without it they are refused.
     executor* blocking = nullptr;
     // From the first byte to the end of the login, within the command's start budget; several commands may wait for one login.
-    milliseconds handshake_timeout{15'000};
+    // Shorter than limits::start_timeout, so that the step that hangs is named.
+    milliseconds handshake_timeout{8'000};
     // A session that was silent for so long is asked whether it lives. After the first question without an answer it
     // gets no new command, after so many it is closed. Any byte that it sends counts. At least 2.
     milliseconds keepalive{15'000};
@@ -43,9 +44,9 @@ struct pool_options {
     bool reuse_past_credential = false;
 
     // Cost.
-    // Channels in use on one session. sshd allows 10 by default (MaxSessions) and frees a place only some time after it said
-    // that it had, so a share near that bound is refused now and then. One more is kept for ending commands.
-    std::size_t channels_per_session = 5;
+    // Commands on one session at a time. sshd allows 10 channels by default (MaxSessions) and counts those that it has closed for
+    // a moment longer: with every one replaced at once and one kept for ending commands, 4 never meet that bound.
+    std::size_t channels_per_session = 4;
     std::size_t sessions_per_target = 4;
     std::size_t sessions = 256;             // of all targets
     std::size_t handshakes_per_target = 4;  // sshd drops logins at random beyond 10 at once (MaxStartups)
