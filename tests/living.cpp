@@ -5,8 +5,9 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <string>
+#include <system_error>
 
-#include <doctest/doctest.h>
 #include <poll.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -21,6 +22,8 @@ std::string state_of(std::int64_t pid) {
     const auto name_end = stat.rfind(") ");
     return name_end == std::string::npos ? "" : stat.substr(name_end + 2);
 }
+
+[[noreturn]] void broken(const std::string& what) { throw std::system_error(errno, std::generic_category(), what); }
 
 }  // namespace
 
@@ -66,7 +69,7 @@ killed_at_end::~killed_at_end() {
 
 scratch_directory::scratch_directory() {
     char name[] = "/tmp/exec-test-XXXXXX";
-    REQUIRE(::mkdtemp(name) != nullptr);
+    if (::mkdtemp(name) == nullptr) broken(name);
     path_ = name;
 }
 
@@ -77,7 +80,7 @@ scratch_directory::~scratch_directory() {
 
 void write_file(const std::string& path, const std::string& text, mode_t mode) {
     std::ofstream(path) << text;
-    REQUIRE(::chmod(path.c_str(), mode) == 0);
+    if (::chmod(path.c_str(), mode) != 0) broken(path);
 }
 
 bool exists(const std::string& path) { return ::access(path.c_str(), F_OK) == 0; }
