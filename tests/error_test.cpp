@@ -39,6 +39,7 @@ constexpr expected_row expected[] = {
     {errc::audit_unavailable, 15, advice::retry_later},
     {errc::shutting_down, 16, advice::retry_later},
     {errc::broken_reply, 17, advice::give_up},
+    {errc::caller_too_busy, 18, advice::retry_later},
 };
 
 constexpr stage every_stage[] = {stage::none,        stage::program,      stage::interpreter, stage::cwd,
@@ -66,7 +67,8 @@ constexpr bool is_in_the_table(errc code) {
         case errc::connect_failed:
         case errc::audit_unavailable:
         case errc::shutting_down:
-        case errc::broken_reply: return true;
+        case errc::broken_reply:
+        case errc::caller_too_busy: return true;
     }
     return false;
 }

@@ -32,7 +32,7 @@ class dispatcher {
     // Begins a command on the call's target, as runner::start. The observer may be null. A dropped execution stops the
     // command and is silent to the observer; the audit record still gets its true end.
     // Fails with (in on_done): errc::invalid_argument, the directory's codes, errc::denied, errc::too_busy,
-    // errc::start_timeout, errc::audit_unavailable, errc::shutting_down, and what the runner fails with.
+    // errc::caller_too_busy, errc::start_timeout, errc::audit_unavailable, errc::shutting_down, and what the runner fails with.
     virtual execution submit(call what, std::unique_ptr<observer> tell) = 0;
 
     // Runs a command to its end in this thread, as runner::run: blocks for at most start + run + grace + drain and a

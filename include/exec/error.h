@@ -37,6 +37,7 @@ enum class errc : std::uint8_t {
     audit_unavailable = 15,  // no record could be begun, so nothing was run
     shutting_down = 16,      // the loop, pool or dispatcher is going away
     broken_reply = 17,       // whoever owed an answer dropped it
+    caller_too_busy = 18,    // this caller's own share of a bound is used up; others may go on
 };
 
 EXEC_API const std::error_category& exec_category() noexcept;

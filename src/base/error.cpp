@@ -29,6 +29,7 @@ constexpr row rows[] = {
     {errc::audit_unavailable, "no audit record could be begun", advice::retry_later},
     {errc::shutting_down, "shutting down", advice::retry_later},
     {errc::broken_reply, "the answer was dropped by whoever owed it", advice::give_up},
+    {errc::caller_too_busy, "too many calls of this caller", advice::retry_later},
 };
 
 const row* find(int code) noexcept {

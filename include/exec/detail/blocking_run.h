@@ -31,7 +31,7 @@ class run_relay {
     static constexpr std::size_t queue_bytes = 256 * KiB;
 
     struct event {
-        enum class kind : std::uint8_t { start, output, gap, heartbeat };
+        enum class kind : std::uint8_t { start, output, gap, heartbeat, room };
         kind what = kind::start;
         stream from{};
         std::uint64_t at = 0;
@@ -148,6 +148,7 @@ inline flow deliver(const run_relay::event& what, observer& to) {
         case run_relay::event::kind::output: return to.on_output(what.from, what.at, what.bytes);
         case run_relay::event::kind::gap: to.on_gap(what.from, what.at, what.missing); return flow::more;
         case run_relay::event::kind::heartbeat: return to.on_heartbeat(what.running);
+        case run_relay::event::kind::room: to.on_room(); return flow::more;
     }
     return flow::more;
 }
