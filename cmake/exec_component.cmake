@@ -103,4 +103,8 @@ function(exec_install_package)
     exec_pkg_config(exec-ssh TARGET exec_ssh DESCRIPTION "Runs commands on other machines over pooled SSH sessions"
                     OURS exec NEEDS libssh libcrypto)
   endif()
+  if(TARGET exec_wire)
+    exec_pkg_config(exec-wire TARGET exec_wire DESCRIPTION "Requests and responses of servers that run commands, as JSON"
+                    OURS exec)
+  endif()
 endfunction()

@@ -8,6 +8,7 @@
 // Threads: pure functions. None allocates, none fails.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -93,17 +94,48 @@ constexpr std::size_t utf8_cut(bytes_view data, std::size_t most) noexcept {
     return goes_on ? start : most;
 }
 
+namespace detail {
+
+// An automaton that asks nothing on its way: a row a byte, in it six bits a state, which are where the next state's bits lie
+// in the next row. The loop is a load, which does not wait, and a shift.
+struct utf8_state {
+    // One, two or three bytes of 0x80..0xBF are still to come; or those that go on behind 0xE0, 0xED, 0xF0, 0xF4.
+    enum : unsigned { broken = 0, between = 6, one = 12, two = 18, three = 24, e0 = 30, ed = 36, f0 = 42, f4 = 48 };
+};
+inline constexpr auto utf8_rows = [] {
+    std::array<std::uint64_t, 256> rows{};
+    for (unsigned byte = 0; byte < rows.size(); ++byte) {
+        const auto go = [&row = rows[byte]](unsigned from, unsigned to) { row |= std::uint64_t{to} << from; };
+        constexpr unsigned after[] = {utf8_state::broken, utf8_state::between, utf8_state::one, utf8_state::two,
+                                      utf8_state::three};
+        go(utf8_state::between, byte == 0xE0   ? utf8_state::e0
+                                : byte == 0xED ? utf8_state::ed
+                                : byte == 0xF0 ? utf8_state::f0
+                                : byte == 0xF4 ? utf8_state::f4
+                                               : after[utf8_lead_of(static_cast<char>(byte)).length]);
+        if (!utf8_continues(static_cast<char>(byte))) continue;
+        go(utf8_state::one, utf8_state::between);
+        go(utf8_state::two, utf8_state::one);
+        go(utf8_state::three, utf8_state::two);
+        go(byte < 0xA0 ? utf8_state::ed : utf8_state::e0, utf8_state::one);
+        go(byte < 0x90 ? utf8_state::f4 : utf8_state::f0, utf8_state::two);
+    }
+    return rows;
+}();
+
+}  // namespace detail
+
 // Whether all of `data` is well-formed UTF-8. NUL is.
 constexpr bool utf8_valid(bytes_view data) noexcept {
+    constexpr std::size_t stride = 32;  // long enough that the questions between cost nothing
+    std::uint64_t state = detail::utf8_state::between;
     for (;;) {
-        data.remove_prefix(detail::utf8_ascii_run(data));
-        if (data.empty()) return true;
-        const auto lead = detail::utf8_lead_of(data.front());
-        if (lead.length == 0 || lead.length > data.size()) return false;
-        for (std::size_t i = 1; i < lead.length; ++i) {
-            if (!detail::utf8_continues(lead, i, data[i])) return false;
-        }
-        data.remove_prefix(lead.length);
+        if (state == detail::utf8_state::between) data.remove_prefix(detail::utf8_ascii_run(data));
+        if (data.empty() || state == detail::utf8_state::broken) return state == detail::utf8_state::between;
+        const auto next = data.substr(0, stride);
+        for (const char byte : next) state = detail::utf8_rows[static_cast<unsigned char>(byte)] >> (state & 63);
+        state &= 63;
+        data.remove_prefix(next.size());
     }
 }
 

@@ -44,6 +44,11 @@ constexpr syscalls kernel{
     .read_link_at = ::readlinkat,
     .unlink_at = ::unlinkat,
     .make_directory_at = ::mkdirat,
+    .rename_at = ::renameat,
+    .status = ::fstat,
+    .status_at = ::fstatat,
+    .sync = ::fsync,
+    .sync_data = ::fdatasync,
 
     .socket = ::socket,
     .socket_pair = ::socketpair,

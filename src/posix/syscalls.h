@@ -12,6 +12,7 @@
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -41,6 +42,11 @@ struct syscalls {
     ssize_t (*read_link_at)(int directory, const char* path, char* into, std::size_t size);
     int (*unlink_at)(int directory, const char* path, int flags);
     int (*make_directory_at)(int directory, const char* path, unsigned mode);
+    int (*rename_at)(int from_directory, const char* from, int to_directory, const char* to);
+    int (*status)(int descriptor, struct stat* into);  // fstat
+    int (*status_at)(int directory, const char* path, struct stat* into, int flags);
+    int (*sync)(int descriptor);       // fsync
+    int (*sync_data)(int descriptor);  // fdatasync
 
     // Sockets
     int (*socket)(int family, int type, int protocol);

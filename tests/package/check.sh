@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs the library and builds the consumers against it, each of which runs a command, or is refused by a machine. usage: check.sh WORK
+# Installs the library and builds the consumers against it, each of which runs a command, is refused by a machine, or reads a request. usage: check.sh WORK
 #
 # WORK is a folder of ours: it is emptied first. Consumers are told where the package is, nothing else.
 set -eu
@@ -26,7 +26,7 @@ install() { # BUILD PREFIX
 }
 
 without_cmake() { # PREFIX
-  for what in 'exec main.cpp' 'exec-ssh ssh.cpp'; do
+  for what in 'exec main.cpp' 'exec-ssh ssh.cpp' 'exec-wire wire.cpp'; do
     # shellcheck disable=SC2086
     sh "$here/pkg_config/build.sh" "$1" $what "$work/pkg_config"
     LD_LIBRARY_PATH=$(dirname "$(find "$1" -name pkgconfig -type d)") "$work/pkg_config"
@@ -38,14 +38,14 @@ echo "-- find_package, core alone"
 cmake --preset core > "$work/core.log"
 cmake --build --preset core
 install build/core "$work/core"
-consume find_package "-DCMAKE_PREFIX_PATH=$work/core" -DWITH_SSH=OFF
+consume find_package "-DCMAKE_PREFIX_PATH=$work/core" -DWITH_OPTIONAL=OFF
 rm -rf "$work/find_package"
 
 echo "-- find_package"
-cmake --preset core -B "$work/all" -DEXEC_SSH=ON > "$work/all.log"
+cmake --preset core -B "$work/all" -DEXEC_SSH=ON -DEXEC_WIRE=ON > "$work/all.log"
 cmake --build "$work/all"
 install "$work/all" "$work/static"
-consume find_package "-DCMAKE_PREFIX_PATH=$work/static" -DWITH_SSH=ON
+consume find_package "-DCMAKE_PREFIX_PATH=$work/static" -DWITH_OPTIONAL=ON
 rm -rf "$work/find_package"
 
 echo "-- pkg-config"
@@ -59,5 +59,5 @@ consume fetch_content
 
 echo "-- find_package and pkg-config, shared"
 install "$work/fetch_content" "$work/shared"
-consume find_package "-DCMAKE_PREFIX_PATH=$work/shared" -DWITH_SSH=ON
+consume find_package "-DCMAKE_PREFIX_PATH=$work/shared" -DWITH_OPTIONAL=ON
 without_cmake "$work/shared"
