@@ -110,7 +110,7 @@ int main(int argc, char** argv) {
     report.at_least("new keys each 16 MiB: bytes/s to libssh", bench::ratio(renewed[ours][rate], renewed[floor_][rate]),
                     0.95);
     line.delay(test::fault_proxy::direction::to_server, std::chrono::milliseconds(100));
-    const auto far = compare("100 ms: ", there, line.port(), 12);
+    const auto far = compare("100 ms: ", there, line.port(), 48);
     report.at_least("100 ms: bytes/s to ssh", bench::ratio(far[ours][rate], far[client][rate]), 1.5);
     return report.finish();
 }

@@ -14,6 +14,8 @@ namespace {
 
 // One packet of the server's; more than this is never handed to libssh before it was sent (its buffer has no bound).
 constexpr std::size_t most_in_libssh = 32 * KiB;
+// What libssh 0.10 gives by itself as soon as there is output (WINDOWBASE), when half of it is used up.
+constexpr std::size_t window_of_libssh = 1'280'000;
 
 }  // namespace
 
@@ -59,9 +61,14 @@ struct channel::callbacks {
 };
 
 channel::channel(session& of, channel_user& user, channel_request what)
-    : of_(of), user_(&user), what_(std::move(what)), callbacks_(std::make_unique<callbacks>(*this)), news_(true) {}
+    : of_(of),
+      user_(&user),
+      what_(std::move(what)),
+      callbacks_(std::make_unique<callbacks>(*this)),
+      news_(true),
+      window_(window_of_libssh) {}
 
-channel::~channel() = default;
+channel::~channel() { of_.returns_window(window_ - window_of_libssh); }
 
 std::size_t channel::take(stream from, bytes_view bytes) noexcept {
     if (user_ == nullptr) return bytes.size();  // nobody listens; the window must stay open for the close
@@ -69,6 +76,9 @@ std::size_t channel::take(stream from, bytes_view bytes) noexcept {
     const auto taken = user_->output(from, bytes);
     of_.delivers(false);
     if (taken < bytes.size()) held_ = true;
+    if (since_when_ == time_point{}) since_when_ = of_.now();
+    since_ += taken;
+    if (since_ >= window_ / 2) half_used_ = news_ = true;
     return taken;
 }
 
@@ -90,6 +100,7 @@ void channel::open() {
     if (handle_ == nullptr) {
         handle_ = ::ssh_channel_new(of_.handle());
         if (handle_ == nullptr) return not_opened(fail(errc::too_busy, "no memory for a channel"));
+        asked_at_ = of_.now();
         ::ssh_channel_set_blocking(handle_, 0);
         ::ssh_set_channel_callbacks(handle_, &callbacks_->table);
     }
@@ -100,6 +111,7 @@ void channel::open() {
         why.at = stage::channel;
         return not_opened(why);
     }
+    of_.took(of_.now() - asked_at_);
     if (user_ == nullptr) {  // given up meanwhile: nothing is asked for any more
         phase_ = phase::closing;
         return close();
@@ -166,6 +178,7 @@ void channel::run() {
     // What is held back is still to come: the end waits behind it.
     if (user_ != nullptr && eof_received_ && !held_ && !std::exchange(eof_told_, true)) user_->output_ended();
     if (user_ != nullptr && std::exchange(reminded_, false)) user_->reminded();
+    if (handle_ != nullptr && std::exchange(half_used_, false)) widen();
     if (handle_ == nullptr) return;
     if (user_ == nullptr || (close_received_ && !held_)) {
         phase_ = phase::closing;
@@ -203,6 +216,28 @@ void channel::session_ended(const failure& why) {
     handle_ = nullptr;  // the session frees it, and what libssh calls until then is there
     phase_ = phase::over;
     if (auto* last = std::exchange(user_, nullptr)) last->lost(why, handed_over_);
+}
+
+// Half of the window was used up. If that took hardly more than a round trip it is the window that holds the server back: it is
+// doubled, as long as that goes on and there is some to lend. While the user holds output back nothing is added to it.
+void channel::widen() {
+    if (user_ == nullptr || held_ || eof_received_ || !left_over_.empty()) return;
+    const auto now = of_.now();
+    const bool used_up = now - since_when_ < of_.round_trip() * 3 / 2;
+    since_when_ = now;
+    since_ = 0;
+    if (used_up && of_.lends_window(window_)) window_ *= 2;
+    if (window_ > window_of_libssh) grant(window_);
+}
+
+// libssh has no call for it but this one: who asks to read more than the window lets in enlarges the window to that. Like every
+// call it may read from the socket first; what the user holds back of that comes out here.
+void channel::grant(std::size_t window) {
+    const std::unique_ptr<char[]> room(new char[window]);  // as much as is asked for; next to nothing is written to it
+    const int got = ::ssh_channel_read_timeout(handle_, room.get(), static_cast<std::uint32_t>(window), 0, 0);
+    if (handle_ == nullptr || got <= 0) return;
+    left_over_.assign(room.get(), static_cast<std::size_t>(got));
+    left_over_of_ = stream::out;
 }
 
 // What is wanted of it --------------------------------------------------------------------------------------------------

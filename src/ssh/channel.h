@@ -18,6 +18,7 @@
 #include "exec/command.h"
 #include "exec/error.h"
 #include "exec/result.h"
+#include "exec/time.h"
 
 struct ssh_channel_struct;  // libssh's
 
@@ -114,6 +115,8 @@ class channel {
     void not_opened(const failure& why);
     void refuse(failure why);
     std::size_t take(stream from, bytes_view bytes) noexcept;
+    void widen();
+    void grant(std::size_t window);
     void deliver_held();
 
     session& of_;
@@ -134,6 +137,11 @@ class channel {
     bool end_of_input_ = false;
     bool end_sent_ = false;
     bool wants_room_ = false;
+    time_point asked_at_{};    // for the channel
+    std::size_t window_;       // bytes that the server may send ahead
+    std::size_t since_ = 0;    // bytes of output since the window was looked at
+    time_point since_when_{};  // or since the first byte
+    bool half_used_ = false;
     std::optional<std::uint32_t> status_{};
     std::string signals_{};  // to be sent, each followed by a blank
     std::optional<terminal_size> new_size_{};

@@ -47,6 +47,8 @@ class control_lane final : public session_owner, public std::enable_shared_from_
     void session_ready(session& which) noexcept override;
     void session_changed(session&) noexcept override {}
     void session_ended(session& which, const failure& why) noexcept override;
+    bool lends_window(std::size_t) noexcept override { return false; }
+    void returns_window(std::size_t) noexcept override {}
 
    private:
     struct place {

@@ -61,6 +61,12 @@ class pool_core final : public std::enable_shared_from_this<pool_core>,
     void session_ready(session& which) noexcept override;
     void session_changed(session& which) noexcept override;
     void session_ended(session& which, const failure& why) noexcept override;
+    bool lends_window(std::size_t bytes) noexcept override {
+        if (windows_ + bytes > options_.windows) return false;
+        windows_ += bytes;
+        return true;
+    }
+    void returns_window(std::size_t bytes) noexcept override { windows_ -= bytes; }
 
     // client
     void shut_down(milliseconds within) noexcept override;
@@ -117,6 +123,7 @@ class pool_core final : public std::enable_shared_from_this<pool_core>,
     const std::shared_ptr<connector> tcp_;
     std::list<target> targets_{};
     std::size_t sessions_ = 0;  // the lanes' own are not counted
+    std::size_t windows_ = 0;   // lent
     bool closing_ = false;      // no command comes any more
     bool ended_ = false;
     pool_stats counted_{};  // the counters only

@@ -26,6 +26,8 @@ constexpr int rounds_a_turn = 64;
 constexpr std::uint64_t most_a_read = 4096;
 // A server may greet before its banner (RFC 4253 section 4.2); libssh reads as much as comes.
 constexpr std::uint64_t most_before_banner = 64 * KiB;
+// What the channels of one session may have more than libssh gives them: one that has grown to its end (10 MB), and some that are growing.
+constexpr std::size_t most_lent = 16 * MiB;
 // AES in hardware first: the cheapest for both sides.
 constexpr const char* ciphers =
     "aes128-gcm@openssh.com,aes256-gcm@openssh.com,chacha20-poly1305@openssh.com,aes128-ctr,aes256-ctr";
@@ -63,6 +65,18 @@ std::size_t session::zombies() const noexcept {
 std::size_t session::open_channels() const noexcept {
     return static_cast<std::size_t>(
         std::count_if(channels_.begin(), channels_.end(), [](const auto& one) { return one->is_open(); }));
+}
+
+bool session::lends_window(std::size_t bytes) noexcept {
+    if (lent_ + bytes > most_lent || ended() || !owner_.lends_window(bytes)) return false;
+    lent_ += bytes;
+    return true;
+}
+
+void session::returns_window(std::size_t bytes) noexcept {
+    if (bytes == 0 || ended()) return;  // the end has given all back
+    lent_ -= bytes;
+    owner_.returns_window(bytes);
 }
 
 std::string session::last_error() const { return handle_ != nullptr ? words_of(::ssh_get_error(handle_)) : ""; }
@@ -393,6 +407,7 @@ void session::end(const failure& why) {
         const auto words = wire_.last_words();
         if (!words.empty()) told.context += " (" + display(words.substr(0, 4096)) + ')';
     }
+    owner_.returns_window(std::exchange(lent_, 0));
     phase_ = phase::ended;
     alarm_.clear();
     core_->remove(watch_);

@@ -9,6 +9,7 @@
 // Threads: the loop's.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <list>
 #include <memory>
@@ -41,6 +42,9 @@ class session_owner {
     virtual void session_changed(session& which) noexcept = 0;
     // The last call; every channel was told before.
     virtual void session_ended(session& which, const failure& why) noexcept = 0;
+    // Bytes of windows beyond the usual ones, of all sessions together: taken, if the answer is true, and given back.
+    virtual bool lends_window(std::size_t bytes) noexcept = 0;
+    virtual void returns_window(std::size_t bytes) noexcept = 0;
 
    protected:
     ~session_owner() = default;
@@ -82,6 +86,12 @@ class session final : public std::enable_shared_from_this<session> {
     // Around a call to a user inside libssh.
     void delivers(bool begins) noexcept { inside_libssh_ += begins ? 1 : -1; }
     ssh_session_struct* handle() const noexcept { return handle_; }
+    time_point now() const noexcept { return core_->now(); }
+    // A channel was opened in so long.
+    void took(nanoseconds to_open) noexcept { round_trip_ = (std::min)(round_trip_, to_open); }
+    nanoseconds round_trip() const noexcept { return round_trip_; }
+    bool lends_window(std::size_t bytes) noexcept;
+    void returns_window(std::size_t bytes) noexcept;
     // libssh's last words, shown safely.
     std::string last_error() const;
     // Something was asked for outside of a pump: step the channels and send.
@@ -132,7 +142,9 @@ class session final : public std::enable_shared_from_this<session> {
     std::unique_ptr<ssh_counter_struct> counter_;
     std::list<std::unique_ptr<channel>> channels_{};
     time_point freed_at_{};
-    std::uint64_t looked_at_ = 0;  // moved_bytes(), when those that wait were stepped
+    nanoseconds round_trip_ = (nanoseconds::max)();  // the shortest that was seen
+    std::size_t lent_ = 0;                           // bytes of windows beyond the usual ones
+    std::uint64_t looked_at_ = 0;                    // moved_bytes(), when those that wait were stepped
     bool was_ready_ = false;
     bool pumping_ = false;   // inside libssh
     bool stepping_ = false;  // through channels_

@@ -51,6 +51,10 @@ struct pool_options {
     std::size_t sessions = 256;             // of all targets
     std::size_t handshakes_per_target = 4;  // sshd drops logins at random beyond 10 at once (MaxStartups)
     std::size_t waiting_per_target = 1024;  // commands that wait for a channel; more are too_busy
+    // Bytes that servers may send ahead, beyond 1.2 MiB a command. On a long way one command's output is as fast as so much a round
+    // trip: a window that is used up within one is doubled, up to 10 MiB, 16 MiB more on a session, and so many more
+    // in all. An observer who pauses may make that much be held for him. 0: none is.
+    std::size_t windows = std::size_t{64} * 1024 * 1024;
 };
 
 // Figures of one moment.
