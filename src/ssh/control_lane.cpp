@@ -13,8 +13,12 @@ constexpr milliseconds next_login{5'000};
 }  // namespace
 
 control_lane::control_lane(std::shared_ptr<exec::detail::loop_core> core, const pool_options& options,
-                           std::shared_ptr<connector> tcp, callback<void(session&)> refused)
-    : core_(std::move(core)), options_(options), tcp_(std::move(tcp)), refused_(std::move(refused)) {}
+                           std::shared_ptr<connector> tcp, callback<void(session&)> refused, callback<void()> changed)
+    : core_(std::move(core)),
+      options_(options),
+      tcp_(std::move(tcp)),
+      refused_(std::move(refused)),
+      changed_(std::move(changed)) {}
 
 void control_lane::end() {
     const auto here = shared_from_this();
@@ -61,7 +65,11 @@ void control_lane::ask(session& on, std::size_t most, bool elsewhere, control_qu
 }
 
 void control_lane::prepare(session& on, std::size_t most, bool login) {
-    if (ended_ || shell_on(on, most) != nullptr) return;
+    if (ended_) return;
+    if (shell_on(on, most) != nullptr) {
+        place_on(on).login_wanted = login;
+        return;
+    }
     if (login && own_ == nullptr && core_->now() >= no_login_before_) open_own(on.target());
 }
 
@@ -80,7 +88,9 @@ void control_lane::shell_ended(session& on, std::deque<control_question> unanswe
     auto& at = place_on(on);
     const auto last = std::move(at.shell);
     if (!served) at.not_before = saturating_add(core_->now(), next_channel);
+    const bool login = std::exchange(at.login_wanted, false) && !served;
     if (last->no_place() && &on != own_.get()) refused_(on);
+    if (login && !on.ended()) prepare(on, 1, true);
     // What a shell that worked had no answer for, it may have carried out; an order that comes twice does no harm.
     if (ended_ || on.ended() || &on == own_.get()) return tell_nobody_knows(std::move(unanswered));
     for (auto& each : unanswered) ask_own(on.target(), std::move(each));
@@ -118,14 +128,22 @@ void control_lane::session_ready(session& which) noexcept {
     const auto here = shared_from_this();
     alarm_.set(*core_, saturating_add(core_->now(), options_.idle_timeout));
     for (auto& each : std::exchange(waiting_, {})) ask_own(which.target(), std::move(each));
+    if (!ended_) changed_();
+}
+
+void control_lane::session_changed(session& /*which*/) noexcept {
+    const auto here = shared_from_this();
+    if (!ended_) changed_();
 }
 
 void control_lane::session_ended(session& which, const failure& /*why*/) noexcept {
+    const auto here = shared_from_this();
     if (!which.was_ready()) no_login_before_ = saturating_add(core_->now(), next_login);
     leave(which);
     own_.reset();
     alarm_.clear();
     tell_nobody_knows(std::exchange(waiting_, {}));
+    if (!ended_) changed_();
 }
 
 void control_lane::due() noexcept {

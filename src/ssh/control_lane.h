@@ -23,9 +23,10 @@ namespace exec::inline v0::ssh {
 
 class control_lane final : public session_owner, public std::enable_shared_from_this<control_lane> {
    public:
-    // `tcp`: for endpoints without a connector. `refused` hears of sessions that had no place for a shell.
+    // `tcp`: for endpoints without a connector. `refused` hears of sessions that had no place for a shell, `changed` of its own
+    // session's beginning and end, and may end the lane.
     control_lane(std::shared_ptr<exec::detail::loop_core> core, const pool_options& options,
-                 std::shared_ptr<connector> tcp, callback<void(session&)> refused);
+                 std::shared_ptr<connector> tcp, callback<void(session&)> refused, callback<void()> changed);
     // Questions without an answer are told so. Once, before it goes.
     void end();
 
@@ -45,7 +46,7 @@ class control_lane final : public session_owner, public std::enable_shared_from_
 
     // session_owner, for its own session.
     void session_ready(session& which) noexcept override;
-    void session_changed(session&) noexcept override {}
+    void session_changed(session& which) noexcept override;
     void session_ended(session& which, const failure& why) noexcept override;
     bool lends_window(std::size_t) noexcept override { return false; }
     void returns_window(std::size_t) noexcept override {}
@@ -54,7 +55,8 @@ class control_lane final : public session_owner, public std::enable_shared_from_
     struct place {
         const session* on;
         std::unique_ptr<control_shell> shell{};
-        time_point not_before{};  // the server has refused one
+        time_point not_before{};    // the server has refused one
+        bool login_wanted = false;  // if there is no place for this one
     };
 
     place& place_on(const session& which);
@@ -69,6 +71,7 @@ class control_lane final : public session_owner, public std::enable_shared_from_
     const pool_options& options_;
     const std::shared_ptr<connector> tcp_;
     callback<void(session&)> refused_;
+    callback<void()> changed_;
     std::vector<place> places_{};
     std::shared_ptr<session> own_{};
     std::deque<control_question> waiting_{};  // for own_

@@ -27,14 +27,23 @@ pool_core::pool_core(std::shared_ptr<exec::detail::loop_core> core, pool_options
 
 pool_core::~pool_core() = default;
 
-pool_core::target& pool_core::find(const endpoint& of) {
+pool_core::target* pool_core::find_kept(const endpoint& of) noexcept {
     for (auto& each : targets_) {
-        if (each.key.same_target(of)) return each;
+        if (each.key.same_target(of)) return &each;
     }
+    return nullptr;
+}
+
+pool_core::target& pool_core::find(const endpoint& of) {
+    if (auto* kept = find_kept(of)) return *kept;
     auto& made = targets_.emplace_back();
     made.key = of;
     made.most = most_at_first();
-    made.lane = std::make_shared<control_lane>(core_, options_, tcp_, [this](session& on) { refused(on); });
+    made.lane = std::make_shared<control_lane>(
+        core_, options_, tcp_, [this](session& on) { refused(on); },
+        [this] {
+            if (!ended_) look_around();
+        });
     return made;
 }
 
@@ -205,6 +214,12 @@ void pool_core::refused(session& on) {
 
 void pool_core::ask(session& on, bool elsewhere, control_question what) {
     auto* at = find(on);
+    if (at == nullptr) {
+        // A session that takes no new command is closed behind its last one; what that has left may be asked about over the lane's.
+        at = find_kept(on.target());
+        elsewhere = true;
+        if (at != nullptr && at->lane->own() == nullptr) at = nullptr;
+    }
     if (at == nullptr || ended_) return what.tell(std::nullopt);
     const auto lane = at->lane;
     // With the last answer a session may be of no more use.

@@ -95,6 +95,7 @@ class pool_core final : public std::enable_shared_from_this<pool_core>,
         std::shared_ptr<control_lane> lane{};
     };
 
+    target* find_kept(const endpoint& of) noexcept;
     target& find(const endpoint& of);
     target* find(const session& of) noexcept;
     place* place_of(target& in, const session& of) noexcept;

@@ -343,7 +343,7 @@ void remote_execution::reminded() noexcept {
     group_->send_owed();
     if (listens_on_ && !group_->owes()) return listen_no_more();
     // The way for orders is made while the command runs, and not when its end waits for it.
-    if (begun_ && setup_->options.confirm_end && !std::exchange(prepared_, true) && group_->can_be_asked()) {
+    if (begun_ && setup_->options.confirm_end && group_->can_be_asked() && !std::exchange(prepared_, true)) {
         setup_->pool->prepare_to_ask(*group_->where(), false);
     }
     feed();

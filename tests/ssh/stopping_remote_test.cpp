@@ -15,8 +15,11 @@
 
 #include <doctest/doctest.h>
 
+#include <exec/testing/manual_clock.h>
+
 #include "file_text.h"
 #include "guards.h"
+#include "servers/keys.h"
 #include "ssh/remote_host.h"
 
 using namespace std::chrono_literals;
@@ -322,6 +325,143 @@ TEST_CASE("ssh stopping: a command stopped while its server stands still is dead
         CHECK(client.stats().lost_sessions == 0);
     }
     CHECK(steady);
+}
+
+// No place for an order ---------------------------------------------------------------------------------------------------
+
+namespace {
+
+class scripted_login final : public exec::ssh::provider {
+   public:
+    using reply = exec::reply<exec::ssh::credential>;
+    explicit scripted_login(std::function<void(std::size_t, reply)> give) : give_(std::move(give)) {}
+
+    void obtain(const exec::ssh::login_request& who, reply answer) override {
+        asked.push_back(who.attempt);
+        give_(asked.size(), std::move(answer));
+    }
+    std::vector<unsigned> asked{};
+
+   private:
+    const std::function<void(std::size_t, reply)> give_;
+};
+
+// One command on the only channel of the only session, whose credential ends after 30 s and whose limit is a minute, both of the
+// test's time. `way`: what the provider answers when it is asked again.
+struct on_the_only_channel {
+    using answer = std::function<void(on_the_only_channel&, scripted_login::reply)>;
+
+    explicit on_the_only_channel(answer way)
+        : login(std::make_shared<scripted_login>([this, way](std::size_t count, scripted_login::reply to) {
+              count == 1 ? to(ends_in(30s)) : way(*this, std::move(to));
+          })),
+          client(
+              [] {
+                  exec::ssh::pool_options options;
+                  options.keepalive = std::chrono::hours(24);
+                  return options;
+              }(),
+              {.clock = &clock}) {
+        auto there = endpoint_of(server);
+        there.login = login;
+        on = client.runner_to(there);
+        exec::limits within;
+        within.run_timeout = 60s;
+        one = client.begin(*on, sh("echo up; exec sleep " + word), within);
+        // There is no place for a shell beside it.
+        client.until([&] { return (one->to.out == "up\n" && client.stats().refusals == 1) || one->over(); });
+        CHECK(login->asked.size() == 1);
+    }
+    ~on_the_only_channel() {
+        for (const auto pid : test::named(word)) ::kill(static_cast<pid_t>(pid), SIGKILL);
+    }
+    exec::ssh::credential ends_in(exec::milliseconds after) const {
+        auto key = *exec::ssh::read_private_key(server.client_key());
+        key.not_after = clock.now() + after;
+        return key;
+    }
+    void passes(exec::milliseconds by) {
+        clock.advance(by);
+        client.on().run_ready();
+        test::drain(client.on());
+    }
+    // The test's time goes on where nothing else happens. How much of it that took.
+    exec::milliseconds finish(exec::milliseconds step) {
+        const auto from = clock.now();
+        while (!one->over() && clock.now() - from < 60s) {
+            if (test::readable(client.on().poll_fd(), 20)) {
+                client.on().run_ready();
+            } else {
+                passes(step);
+            }
+        }
+        client.finish(*one);
+        return std::chrono::duration_cast<exec::milliseconds>(clock.now() - from);
+    }
+
+    const test::openssh_server server{[] {
+        auto options = test::quick();
+        options.max_sessions = 1;
+        return options;
+    }()};
+    const std::string word = test::sleep_word();
+    exec::testing::manual_clock clock{};
+    std::shared_ptr<scripted_login> login;
+    ssh_client client;
+    std::shared_ptr<exec::runner> on{};
+    std::unique_ptr<flight> one{};
+};
+
+}  // namespace
+
+TEST_CASE(
+    "ssh stopping: MaxSessions 1 with an expired grant: the way for the kill is opened early, with its own grant") {
+    on_the_only_channel host([](auto& of, auto to) { to(of.ends_in(30s)); });
+    host.passes(55s - 1ms);
+    CHECK(host.login->asked.size() == 1);
+    CHECK(host.client.stats().draining == 1);
+    host.passes(1ms);
+    host.client.until([&] { return host.client.stats().ready == 1; });
+    CHECK(host.login->asked == std::vector<unsigned>{1, 1});
+    CHECK_FALSE(host.one->over());
+    host.passes(5s);
+    host.finish(20ms);
+    CHECK(host.one->outcome().stopped_by == stop_reason::run_timeout);
+    CHECK(host.one->outcome().exit == exit_status::signaled(SIGTERM));
+    CHECK(host.one->outcome().tree == exec::tree_state::group_gone);
+    CHECK(host.login->asked.size() == 2);
+    CHECK(host.client.sees_end_of(host.word));
+}
+
+TEST_CASE("ssh stopping: MaxSessions 1 with an expired grant: without another one the answer is `unknown`, in time") {
+    const test::scratch_directory place;
+    const auto stranger = *exec::ssh::read_private_key(test::make_key(place.path()).file);
+    std::vector<scripted_login::reply> kept;
+    const std::pair<std::string, on_the_only_channel::answer> ways[] = {
+        {"no grant", [](auto&, auto to) { to(exec::fail(errc::denied, "not today")); }},
+        {"one that has ended", [](auto& of, auto to) { to(of.ends_in(0ms)); }},
+        {"one that the server refuses", [&](auto&, auto to) { to(stranger); }},
+        {"no answer", [&](auto&, auto to) { kept.push_back(std::move(to)); }},
+    };
+    for (const auto& each : ways) {
+        CAPTURE(each.first);
+        const test::process_guard nothing_left;
+        on_the_only_channel host(each.second);
+        host.passes(55s);
+        host.client.until([&] { return host.login->asked.size() == 2; });
+        host.passes(5s);
+        const auto took = host.finish(500ms);
+        const auto& how = host.one->outcome();
+        CHECK(how.stopped_by == stop_reason::run_timeout);
+        CHECK(how.how() == exec::ended::timed_out);
+        CHECK(how.exit.what != exit_status::kind::exited);
+        CHECK(how.tree == exec::tree_state::unknown);
+        CHECK(how.out.bytes == "up\n");
+        CHECK(took <= 30s);
+        // Nobody knocks at the provider's door for each step of the ladder.
+        CHECK(host.login->asked.size() == 2);
+        kept.clear();
+    }
 }
 
 // Start timeouts --------------------------------------------------------------------------------------------------------------
