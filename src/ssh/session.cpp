@@ -386,12 +386,19 @@ void session::question() {
         return fail_with(errc::connect_failed,
                          target_.text() + ": no answer for " + std::to_string(unanswered_) + " keepalives");
     }
-    if (silent) {
-        ++unanswered_;
+    if (silent && answers_questions_) {
+        const auto said = counter_->out_bytes;
         // Every second call only takes note of the answer to the one before.
         ::ssh_send_keepalive(handle_);
         ::ssh_send_keepalive(handle_);
-        owner_.session_changed(*this);
+        const bool sent = counter_->out_bytes != said || (::ssh_get_status(handle_) & SSH_WRITE_PENDING) != 0;
+        // Something came after the last question, and libssh still waits for its answer: a server that knows no such question
+        // (tinysshd says UNIMPLEMENTED). It is not asked again, and TCP alone tells of its end.
+        answers_questions_ = sent || unanswered_ > 0;
+        if (answers_questions_) {
+            ++unanswered_;
+            owner_.session_changed(*this);
+        }
     }
     alarm_.set(*core_, saturating_add(core_->now(), options_.keepalive));
     watch_what_is_wanted();

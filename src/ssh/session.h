@@ -156,6 +156,7 @@ class session final : public std::enable_shared_from_this<session> {
     // Whether it lives.
     std::uint64_t heard_ = 0;  // bytes, at the last question
     unsigned unanswered_ = 0;
+    bool answers_questions_ = true;
 
     exec::detail::watch_member<session, &session::socket_ready> watch_{*this};
     exec::detail::alarm_member<session, &session::due> alarm_{*this};

@@ -17,11 +17,15 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include <exec/testing/manual_clock.h>
+
 #include "guards.h"
 #include "living.h"
 #include "posix/fd.h"
 #include "servers/fault_proxy.h"
 #include "servers/loopback.h"
+#include "servers/other_account.h"
+#include "servers/tinyssh_server.h"
 #include "ssh/remote_host.h"
 
 using namespace std::chrono_literals;
@@ -293,6 +297,35 @@ TEST_CASE("ssh link: a healthy session may be silent for ever") {
     }
     CHECK(on.host.stats().lost_sessions == 0);
     CHECK(on.host.stats().connects == 1);
+}
+
+TEST_CASE("ssh link: a silent command is not given up on a server that does not know what it is asked") {
+    if (const auto reason = test::other_account::unavailable(); !reason.empty()) {
+        MESSAGE("SKIP: ", reason);
+        return;
+    }
+    exec::testing::manual_clock clock;
+    const test::tinyssh_server server("/bin/dash");
+    test::ssh_client client({}, {.clock = &clock});
+    const auto on = client.runner_to(test::endpoint_of(server));
+    auto what = sh("echo said; read line; exit 3");
+    what.in = exec::input::streamed();
+    exec::limits within;
+    within.run_timeout = exec::unlimited;
+    const auto one = client.begin(*on, std::move(what), within);
+    client.until([&] { return one->to.out == "said\n" || one->over(); });
+    // After the first question the server says that it does not implement it, and after that nothing is left to ask.
+    for (int questions = 0; questions < 12; ++questions) {
+        clock.advance(exec::ssh::pool_options{}.keepalive);
+        client.on().run_ready();
+        static_cast<void>(test::readable(client.on().poll_fd(), 100));
+        test::drain(client.on());
+    }
+    CHECK_FALSE(one->over());
+    CHECK(client.stats().suspect == 0);
+    CHECK(client.stats().lost_sessions == 0);
+    one->handle.close_in();
+    CHECK(client.finish(*one).outcome().exit == exit_status::exited(3));
 }
 
 TEST_CASE("ssh link: a stopped server never holds the loop's thread up, however much input waits") {

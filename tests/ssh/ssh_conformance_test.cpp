@@ -22,6 +22,7 @@
 #include "servers/dropbear_server.h"
 #include "servers/openssh_server.h"
 #include "servers/other_account.h"
+#include "servers/tinyssh_server.h"
 
 namespace {
 
@@ -163,4 +164,25 @@ TEST_CASE("ssh conformance: the runner keeps every row on dropbear, but for four
          "an escaped descendant that holds the pipe is not said to be gone, unless it is",
          // Version 2022.83 aborts a connection on which ten commands run. Told as lost.
          "many at once: each has its own end and its own output"})});
+}
+
+TEST_CASE("ssh conformance: the runner keeps every row on tinysshd, but for eight that it cannot") {
+    if (const auto reason = test::other_account::unavailable(); !reason.empty()) {
+        MESSAGE("SKIP: ", reason);
+        return;
+    }
+    const test::tinyssh_server tinyssh("/bin/dash");
+    judge({check_remote(
+        "tinysshd", tinyssh, drive::here,
+        {// It ends a connection on which input comes for a command that takes none. Told as lost.
+         "a child that does not read its input is no error",
+         "a child that stopped reading takes everything and holds no writer back",
+         // It looks for the leader's end only when everybody has closed the output.
+         "a descendant that holds the pipe cannot hold us past the drain",
+         "a descendant that writes for ever is cut at drain_max",
+         "an escaped descendant that holds the pipe is not said to be gone, unless it is",
+         "stop after the leader's exit ends the drain, and is not the cause of the exit",
+         // One channel a connection, and no signal request: an order needs a login, and none begins on a loop that ends.
+         "shutdown ends what runs, and tells it before it returns",
+         "a loop that is destroyed kills what runs, and tells it before it is gone"})});
 }
