@@ -218,7 +218,14 @@ void session::log_in() {
         case detail::secret::what::password:
             rc = ::ssh_userauth_password(handle_, nullptr, held.password().c_str());
             break;
-        case detail::secret::what::agent: return fail_with(errc::unsupported, "login by an SSH agent");
+        case detail::secret::what::agent:
+            if (!agent_) {
+                agent_ = std::make_unique<agent_login>(*core_, handle_, held.socket_path(), [this] { look_again(); });
+            }
+            rc = agent_->log_in();
+            if (!agent_->trouble().empty()) {
+                return fail_with(errc::auth_failed, target_.text() + ": " + words_of(agent_->trouble()));
+            }
     }
     // A server that disconnects instead of answering leaves libssh waiting for ever.
     if (rc == SSH_AUTH_AGAIN && ::ssh_is_connected(handle_) != 0) return;
@@ -243,6 +250,7 @@ void session::logged_in() {
         usable_until_ = (std::min)(usable_until_, saturating_add(*login_.not_after, -margin));
     }
     login_ = {};
+    agent_.reset();
     heard_ = counter_->in_bytes;
     alarm_.set(*core_, saturating_add(core_->now(), options_.keepalive));
     owner_.session_ready(*this);
@@ -374,8 +382,8 @@ void session::watch_what_is_wanted() {
 void session::due() noexcept {
     const auto here = shared_from_this();
     if (phase_ == phase::ready) return question();
-    auto why = os_failure(ETIMEDOUT, where(), target_.text());
-    end(why);
+    const bool waits_for_agent = agent_ && agent_->waits();
+    end(os_failure(ETIMEDOUT, where(), target_.text() + (waits_for_agent ? ": the SSH agent has not answered" : "")));
 }
 
 void session::question() {
@@ -432,6 +440,7 @@ void session::close_late() {
 
 void session::close() {
     core_->remove(watch_);
+    agent_.reset();
     if (handle_ != nullptr) {
         // It closes its copy here, unless an error has made it do so before; a polite goodbye might be such an error.
         if (added_) ::ssh_event_remove_session(event_, handle_);

@@ -24,6 +24,7 @@
 #include "loop/core.h"
 #include "loop/watch.h"
 #include "posix/fd.h"
+#include "ssh/agent_login.h"
 #include "ssh/channel.h"
 
 struct ssh_session_struct;  // libssh's
@@ -134,6 +135,7 @@ class session final : public std::enable_shared_from_this<session> {
     time_point usable_until_ = never;
     unsigned attempt_ = 1;  // of the login
     credential login_{};
+    std::unique_ptr<agent_login> agent_{};  // while it logs in
 
     connection wire_{};
     posix::fd copy_{};  // of wire_, for libssh

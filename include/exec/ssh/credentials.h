@@ -39,7 +39,9 @@ class credential {
     EXEC_API static result<credential> certified_key(std::string_view text, std::string_view certificate,
                                                      std::string_view passphrase = {});
     EXEC_API static credential password(std::string_view text);
-    // The keys of an SSH agent. The pool does not talk to agents yet: a login with it fails with errc::unsupported.
+    // The keys of the SSH agent that listens at this path, in its order: the first five that can be used, each offered to the
+    // server until it takes one. The agent is talked to in each login, on the pool's loop, which waits for nobody; one that
+    // does not answer (it may ask a person first) costs the login its time. SSH_AUTH_SOCK is not looked at.
     EXEC_API static credential agent(std::string socket_path);
 
     // No login is begun with it past this moment, and no command on a session that it opened. Empty: it does not end.
