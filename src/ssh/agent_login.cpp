@@ -9,6 +9,7 @@
 #include "exec/bytes.h"
 #include "posix/syscalls.h"
 #include "ssh/digest.h"
+#include "ssh/socket_pair.h"
 #include "ssh/wire_string.h"
 
 #include <libssh/libssh.h>
@@ -208,24 +209,19 @@ bool agent_login::stage(std::initializer_list<std::string_view> messages) {
     const auto& sys = posix::sys();
     std::string all;
     for (const auto each : messages) all += with_length(each);
-    int ends[2];
-    if (sys.socket_pair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) != 0) {
-        give_up(std::system_category().message(errno));
+    auto made = make_socket_pair();
+    if (!made) {
+        give_up(made.error().code.message());
         return false;
     }
-    posix::fd first(ends[0]);
-    auto theirs = posix::above_stdio(posix::fd(ends[1]));
-    auto ours = posix::above_stdio(std::move(first));
-    const bool written =
-        theirs && ours &&
-        sys.send(ours->get(), all.data(), all.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(all.size());
-    if (!written || ::shutdown(ours->get(), SHUT_WR) != 0) {
+    const auto sent = sys.send(made->ours.get(), all.data(), all.size(), MSG_NOSIGNAL);
+    if (sent != static_cast<ssize_t>(all.size()) || ::shutdown(made->ours.get(), SHUT_WR) != 0) {
         give_up("its answers do not fit into a socket");
         return false;
     }
-    ::ssh_set_agent_socket(handle_, theirs->get());
-    theirs_ = *std::move(theirs);
-    ours_ = *std::move(ours);  // stays open: libssh writes to it without minding a signal
+    ::ssh_set_agent_socket(handle_, made->theirs.get());
+    theirs_ = std::move(made->theirs);
+    ours_ = std::move(made->ours);  // stays open: libssh writes to it without minding a signal
     return true;
 }
 

@@ -104,7 +104,9 @@ void channel::open() {
         ::ssh_channel_set_blocking(handle_, 0);
         ::ssh_set_channel_callbacks(handle_, &callbacks_->table);
     }
-    const int rc = ::ssh_channel_open_session(handle_);
+    const bool tunnel = !what_.to_host.empty();
+    const int rc = tunnel ? ::ssh_channel_open_forward(handle_, what_.to_host.c_str(), what_.to_port, "127.0.0.1", 0)
+                          : ::ssh_channel_open_session(handle_);
     if (rc == SSH_AGAIN || handle_ == nullptr || ::ssh_is_connected(of_.handle()) == 0) return;
     if (rc != SSH_OK) {
         auto why = fail(errc::too_busy, of_.last_error());
@@ -115,6 +117,13 @@ void channel::open() {
     if (user_ == nullptr) {  // given up meanwhile: nothing is asked for any more
         phase_ = phase::closing;
         return close();
+    }
+    if (tunnel) {
+        phase_ = phase::running;
+        handed_over_ = true;
+        user_->accepted();
+        if (handle_ != nullptr) run();
+        return;
     }
     phase_ = what_.terminal ? phase::asking_terminal : phase::asking;
     return what_.terminal ? ask_terminal() : ask();

@@ -62,6 +62,9 @@ struct channel_request {
     std::string line{};                       // of the exec request
     std::optional<terminal_size> terminal{};  // set: a pseudo-terminal is asked for before
     std::string terminal_type{};
+    // Set: no command, but a connection from there to this host and port. There is nothing to ask for once it is open.
+    std::string to_host{};
+    std::uint16_t to_port = 0;
 };
 
 class channel {

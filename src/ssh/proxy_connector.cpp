@@ -67,19 +67,6 @@ result<argv> expanded(const argv& command, const std::string& host, std::uint16_
 
 // The tunnel -------------------------------------------------------------------------------------------------------------
 
-result<proxy_tunnel::socket_pair> proxy_tunnel::make_sockets() {
-    int ends[2];
-    if (posix::sys().socket_pair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) != 0) {
-        return os_failure(errno, stage::connect, "proxy command: socketpair");
-    }
-    posix::fd second(ends[1]);
-    auto ours = posix::above_stdio(posix::fd(ends[0]));
-    if (!ours) return std::move(ours).error();
-    auto theirs = posix::above_stdio(std::move(second));
-    if (!theirs) return std::move(theirs).error();
-    return socket_pair{*std::move(ours), *std::move(theirs)};
-}
-
 proxy_tunnel::proxy_tunnel(std::shared_ptr<detail::loop_core> core, std::string name, socket_pair sockets,
                            reply<connection> made, std::shared_ptr<execution> run)
     : core_(std::move(core)),
@@ -220,7 +207,7 @@ class proxy_connector final : public connector {
         const auto& core = detail::core_of(on_);
         EXEC_ASSERT(core->driven_here(), "proxy command: connect() outside the thread that drives the loop");
         auto command = prepared(host, port, by);
-        auto sockets = proxy_tunnel::make_sockets();
+        auto sockets = make_socket_pair();
         if (!command || !sockets) {
             auto why = command ? std::move(sockets).error() : std::move(command).error();
             why.at = stage::connect;

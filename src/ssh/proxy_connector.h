@@ -24,6 +24,7 @@
 #include "loop/core.h"
 #include "loop/watch.h"
 #include "posix/fd.h"
+#include "ssh/socket_pair.h"
 
 namespace exec::inline v0::ssh {
 
@@ -35,13 +36,6 @@ class proxy_tunnel final : public observer {
    public:
     // How long a command that lost its connection may take to end by itself, and then after the polite signal.
     static constexpr milliseconds patience{1000};
-
-    // Close-on-exec, non-blocking.
-    struct socket_pair {
-        posix::fd ours{};
-        posix::fd theirs{};
-    };
-    static result<socket_pair> make_sockets();
 
     // `name` is what failures call the command. `run` receives the command's handle when it has been started.
     proxy_tunnel(std::shared_ptr<detail::loop_core> core, std::string name, socket_pair sockets, reply<connection> made,

@@ -103,4 +103,12 @@ class pool {
 // Fails with: errc::invalid_argument (an option).
 EXEC_API result<std::unique_ptr<pool>> make_pool(loop& on, pool_options options = {});
 
+// The way through another machine: a connection that `jump` makes to the host (as it knows that name) and port, on a session of
+// the pool's, which its commands and other connections share. What goes through it is encrypted to its end: the jump host
+// sees neither the key that is trusted there nor the login. A connection takes the place of a command, and is lost with its
+// session. It may outlive the pool, and then makes no connection any more. Its user's loop may be another one.
+// Fails with: errc::invalid_argument (as make_runner). Its connections: what happened to the session or why `jump` refused,
+// always at stage::connect, the step in the context; ETIMEDOUT at `by`; errc::shutting_down.
+EXEC_API result<std::shared_ptr<connector>> make_jump(pool& through, endpoint jump);
+
 }  // namespace exec::inline v0::ssh
