@@ -196,6 +196,7 @@ void remote_execution::denied(const failure& why) noexcept {
 void remote_execution::granted(session& on) noexcept {
     const turn here(*this);
     placed_ = setup_->pool->loop()->now();
+    connected_in_ = (std::max)(nanoseconds::zero(), on.ready_at() - (std::max)(called_, on.opened_at()));
     group_->is_on(on.shared_from_this());
     ends_early_ = on.closes_with_leader();
     phase_ = phase::requested;
@@ -583,7 +584,8 @@ outcome remote_execution::account() {
     how.where = setup_->options.where;
     const auto began = clock_.began_at();
     const auto exited = clock_.has_exited() ? clock_.exited_at() : now;
-    how.took.queue = placed_ - called_;
+    how.took.queue = placed_ - called_ - connected_in_;
+    how.took.connect = connected_in_;
     how.took.run = exited - began;
     how.took.drain = now - exited;
     how.took.total = now - called_;

@@ -135,6 +135,7 @@ class remote_execution final : public execution::control,
     phase phase_ = phase::fresh;
     const time_point called_;
     time_point placed_{};
+    nanoseconds connected_in_{};  // of the time until then
     timeline clock_{};
     time_point start_by_ = never;
     int moves_ = 0;  // to another place, because the one before was none

@@ -84,7 +84,8 @@ std::string session::last_error() const { return handle_ != nullptr ? words_of(:
 // The handshake -----------------------------------------------------------------------------------------------------------
 
 void session::open(connector& way, time_point by, unsigned attempt) {
-    by_ = (std::min)(by, saturating_add(core_->now(), options_.handshake_timeout));
+    opened_at_ = core_->now();
+    by_ = (std::min)(by, saturating_add(opened_at_, options_.handshake_timeout));
     attempt_ = attempt;
     alarm_.set(*core_, by_);
     way.connect(target_.host, target_.port, by_,
@@ -241,6 +242,7 @@ void session::log_in() {
 void session::logged_in() {
     phase_ = phase::ready;
     was_ready_ = true;
+    ready_at_ = core_->now();
     const char* banner = ::ssh_get_serverbanner(handle_);
     closes_with_leader_ = banner != nullptr && std::string_view(banner).find("dropbear") != std::string_view::npos;
     usable_until_ = saturating_add(core_->now(), options_.max_age);

@@ -80,6 +80,9 @@ class session final : public std::enable_shared_from_this<session> {
     const endpoint& target() const noexcept { return target_; }
     // Its server closes a channel when the command's leader ends, whoever else holds the output.
     bool closes_with_leader() const noexcept { return closes_with_leader_; }
+    // From when to when it connected. REQUIRES: was_ready().
+    time_point opened_at() const noexcept { return opened_at_; }
+    time_point ready_at() const noexcept { return ready_at_; }
     // No new command from then on.
     time_point usable_until() const noexcept { return usable_until_; }
 
@@ -132,6 +135,8 @@ class session final : public std::enable_shared_from_this<session> {
     session_owner& owner_;
     phase phase_ = phase::connecting;
     time_point by_ = never;
+    time_point opened_at_{};
+    time_point ready_at_{};
     time_point usable_until_ = never;
     unsigned attempt_ = 1;  // of the login
     credential login_{};

@@ -38,6 +38,22 @@ TEST_CASE("ssh: many commands share one login") {
     CHECK(host.sessions().stats().commands == 20);
 }
 
+TEST_CASE("ssh: the time of a connect is told of each command that waited for it, and of no later one") {
+    remote_host host;
+    const auto one = host.begin(sh("true"));
+    const auto two = host.begin(sh("true"));
+    for (const auto* each : {&one, &two}) {
+        const auto& took = host.client().finish(**each).outcome().took;
+        CHECK(took.connect > 0ns);
+        CHECK(took.queue >= 0ns);
+        CHECK(took.total >= took.queue + took.connect + took.run);
+    }
+    CHECK(host.stats().connects == 1);
+    const auto later = host.outcome_of(sh("true")).took;
+    CHECK(later.connect == 0ns);
+    CHECK(later.queue >= 0ns);
+}
+
 TEST_CASE("ssh: input, directory and environment reach the command") {
     remote_host host;
     auto what = sh("pwd; echo \"$WORD\"; cat");
