@@ -107,4 +107,8 @@ function(exec_install_package)
     exec_pkg_config(exec-wire TARGET exec_wire DESCRIPTION "Requests and responses of servers that run commands, as JSON"
                     OURS exec)
   endif()
+  if(TARGET exec_sqlite)
+    exec_pkg_config(exec-sqlite TARGET exec_sqlite DESCRIPTION "Keeps the audit trail of commands in a SQLite file"
+                    OURS exec NEEDS sqlite3)
+  endif()
 endfunction()

@@ -42,6 +42,7 @@ constexpr syscalls kernel{
                 void* argument) { return ::ioctl(descriptor, request, argument); },
     .access_at = ::faccessat,
     .read_link_at = ::readlinkat,
+    .make_node_at = ::mknodat,
     .unlink_at = ::unlinkat,
     .make_directory_at = ::mkdirat,
     .rename_at = ::renameat,

@@ -40,6 +40,7 @@ struct syscalls {
     int (*ioctl)(int descriptor, unsigned long request, void* argument);
     int (*access_at)(int directory, const char* path, int mode, int flags);
     ssize_t (*read_link_at)(int directory, const char* path, char* into, std::size_t size);
+    int (*make_node_at)(int directory, const char* path, unsigned mode, dev_t device);
     int (*unlink_at)(int directory, const char* path, int flags);
     int (*make_directory_at)(int directory, const char* path, unsigned mode);
     int (*rename_at)(int from_directory, const char* from, int to_directory, const char* to);

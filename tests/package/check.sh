@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs the library and builds the consumers against it, each of which runs a command, is refused by a machine, or reads a request. usage: check.sh WORK
+# Installs the library and builds the consumers against it, each of which runs a command, is refused by a machine, reads a request,
+# or keeps a record. usage: check.sh WORK
 #
 # WORK is a folder of ours: it is emptied first. Consumers are told where the package is, nothing else.
 set -eu
@@ -26,7 +27,7 @@ install() { # BUILD PREFIX
 }
 
 without_cmake() { # PREFIX
-  for what in 'exec main.cpp' 'exec-ssh ssh.cpp' 'exec-wire wire.cpp'; do
+  for what in 'exec main.cpp' 'exec-ssh ssh.cpp' 'exec-sqlite sqlite.cpp' 'exec-wire wire.cpp'; do
     # shellcheck disable=SC2086
     sh "$here/pkg_config/build.sh" "$1" $what "$work/pkg_config"
     LD_LIBRARY_PATH=$(dirname "$(find "$1" -name pkgconfig -type d)") "$work/pkg_config"
@@ -42,7 +43,7 @@ consume find_package "-DCMAKE_PREFIX_PATH=$work/core" -DWITH_OPTIONAL=OFF
 rm -rf "$work/find_package"
 
 echo "-- find_package"
-cmake --preset core -B "$work/all" -DEXEC_SSH=ON -DEXEC_WIRE=ON > "$work/all.log"
+cmake --preset core -B "$work/all" -DEXEC_SSH=ON -DEXEC_SQLITE=ON -DEXEC_WIRE=ON > "$work/all.log"
 cmake --build "$work/all"
 install "$work/all" "$work/static"
 consume find_package "-DCMAKE_PREFIX_PATH=$work/static" -DWITH_OPTIONAL=ON
