@@ -93,7 +93,7 @@ int agent_login::offer() {
     const auto key = take_string(rest);
     keys_.assign(1, std::string(key.value_or(std::string_view())));
     ask(request);
-    return trouble_.empty() ? SSH_AUTH_AGAIN : SSH_AUTH_ERROR;
+    return trouble_.empty() ? sign() : SSH_AUTH_ERROR;
 }
 
 int agent_login::sign() {

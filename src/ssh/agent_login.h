@@ -3,7 +3,8 @@
 // libssh asks its agent in the middle of a login, and blocks until that answers. Here it never meets the real one: it gets a
 // socket with the answers in it already, and behind them the end. The list of keys was fetched before. A first login meets a
 // refusal where it wants a signature; what it wanted signed is then taken to the real agent, and a second login, which asks for the
-// same, finds the signature there.
+// same, finds the signature there. libssh 0.10 forgets the memory of its first list when it reads a second one: as many bytes as
+// the offered keys have are lost in each login.
 // Threads: the loop's.
 #pragma once
 
