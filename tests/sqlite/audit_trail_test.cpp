@@ -692,6 +692,6 @@ TEST_CASE("sqlite trail: a newer version and another database are refused, and l
     run_sql(path, "PRAGMA user_version = 1");
     CHECK(trail_host(path).made.has_value());
 
-    run_sql(here / "other.db", "CREATE TABLE customers(name TEXT)");
+    run_sql(here / "other.db", "CREATE TABLE customers(name TEXT); PRAGMA user_version = 1");
     CHECK(refused(here / "other.db").code == exec::errc::unsupported);
 }

@@ -146,6 +146,19 @@ TEST_CASE(
     "end") {
     const scratch_directory here;
     const auto path = here / "trail.db";
+    int gate[2];
+    REQUIRE(::pipe2(gate, O_CLOEXEC) == 0);
+    // Forked while no other thread runs, and let go by the end of the pipe.
+    forked elsewhere([&](const forked::voice& to) {
+        char nothing = 0;
+        ::close(gate[1]);
+        if (::read(gate[0], &nothing, 1) != 0) ::_exit(2);
+        trail_host third(path);
+        for (const auto& row : all_rows(third.trail())) {
+            to.say(std::to_string(row.id.raw()[0]) + (row.ended ? " ended" : " open"));
+        }
+    });
+    ::close(gate[0]);
     trail_host first(path);
     REQUIRE(begin(first.trail(), record(1)).has_value());
     {
@@ -154,12 +167,7 @@ TEST_CASE(
         CHECK(query(second.trail(), {.only_open = true}).value().size() == 2);
     }
     // What the second left open is ended by who comes next, while the first lives on.
-    forked elsewhere([&path](const forked::voice& to) {
-        trail_host third(path);
-        for (const auto& row : all_rows(third.trail())) {
-            to.say(std::to_string(row.id.raw()[0]) + (row.ended ? " ended" : " open"));
-        }
-    });
+    ::close(gate[1]);
     CHECK(elsewhere.hear() == "2 ended");
     CHECK(elsewhere.hear() == "1 open");
     CHECK(elsewhere.wait() == 0);

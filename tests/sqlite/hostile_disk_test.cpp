@@ -133,10 +133,22 @@ TEST_CASE("sqlite trail: an end that is owed when the trail ends is tried once m
     const scratch_directory here;
     const auto path = here / "trail.db";
     {
-        trail_host host(exec::sqlite_audit_options{.path = path, .answer_within = exec::milliseconds(50)});
-        REQUIRE(begin(host.trail(), record(1)).has_value());
-        const locked by_another(path);
-        REQUIRE_FALSE(finish(host.trail(), numbered(1), ended_well()).has_value());
+        test::held_executor later;
+        const auto trail =
+            exec::make_sqlite_audit({.path = path, .blocking = &later, .answer_within = exec::milliseconds(50)})
+                .value();
+        expected<void> begun;
+        trail->begin(record(1), begun.reply());
+        later.go_on();
+        REQUIRE(begun.get().has_value());
+        {
+            const locked by_another(path);
+            expected<void> refused;
+            trail->finish(numbered(1), ended_well(), refused.reply());
+            later.go_on();  // until nothing more is tried
+            REQUIRE_FALSE(refused.get().has_value());
+        }
+        later.release();
     }
     trail_host next(path);
     const auto rows = query(next.trail()).value();

@@ -201,6 +201,10 @@ TEST_CASE("remote kill: a stopped process gets its TERM because of the CONT behi
         // Of a group of its own in both cases: the kernel continues a stopped one whose group becomes an orphan.
         const child stopped(true);
         ::kill(static_cast<pid_t>(stopped.pid()), SIGSTOP);
+        // Until it is: of two signals that wait, the kernel hands out TERM first.
+        int status = 0;
+        REQUIRE(::waitpid(static_cast<pid_t>(stopped.pid()), &status, WUNTRACED) == stopped.pid());
+        REQUIRE(WIFSTOPPED(status));
         CHECK(ask_all({order(stopped.pid(), leads, SIGTERM, false), look(stopped.pid(), leads)}) ==
               std::vector{group_state::alive, group_state::alive});
         CHECK(test::alive(stopped.pid()));
