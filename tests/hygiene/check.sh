@@ -90,7 +90,7 @@ headers() {
 
 tests() {
   status=0
-  for source in tests/*_test.cpp tests/hosts/*_test.cpp tests/servers/*_test.cpp tests/ssh/*_test.cpp tests/dispatch/*_test.cpp tests/wire/*_test.cpp tests/sqlite/*_test.cpp tests/workspace/*_test.cpp tests/fuzz/*.cpp examples/*.cpp bench/*.cpp; do
+  for source in tests/*_test.cpp tests/examples/*_test.cpp tests/hosts/*_test.cpp tests/servers/*_test.cpp tests/ssh/*_test.cpp tests/dispatch/*_test.cpp tests/wire/*_test.cpp tests/sqlite/*_test.cpp tests/workspace/*_test.cpp tests/fuzz/*.cpp examples/*.cpp bench/*.cpp; do
     [ -e "$source" ] || continue
     list=$(dirname "$source")/CMakeLists.txt
     [ -e "$list" ] || list=tests/CMakeLists.txt
