@@ -1,7 +1,8 @@
 // connector: how a byte stream to a server is made.
 //
 // Every socket that SSH runs over is made here and not by the SSH library: close-on-exec, non-blocking, timed, and the last
-// words of whatever was in between are kept. Two endpoints share sessions only if they share the connector itself.
+// words of whatever was in between are kept. Two endpoints share sessions only if they share the connector itself. The way
+// through another machine is make_jump() of pool.h.
 // Threads: connect() is called in the thread that drives the connection's loop; it must not block, and may answer at once or
 // later, on any thread.
 #pragma once
