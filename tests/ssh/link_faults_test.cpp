@@ -143,7 +143,9 @@ TEST_CASE("ssh link: all commands of a session that breaks are lost, those of an
     std::vector<std::unique_ptr<flight>> many;
     for (int i = 0; i < 5; ++i) many.push_back(on.speaking());
     REQUIRE(on.host.stats().connects == 1);
-    const auto other = on.host.begin(sh("echo other; read line; exit 3"), {});
+    auto patient = sh("echo other; read line; exit 3");
+    patient.in = exec::input::streamed();  // without one its end would be a matter of speed
+    const auto other = on.host.begin(std::move(patient), {});
     on.host.client().until([&] { return other->to.out == "other\n"; });
     on.line.reset();
     for (const auto& each : many) {

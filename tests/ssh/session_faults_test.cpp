@@ -110,8 +110,13 @@ TEST_CASE("ssh session: a server that speaks something else is left as soon as i
         const auto one = on.client.begin(*on.runner, sh("true"), within);
         on.client.finish(*one);
         const auto& why = one->failure();
-        CHECK(why.code == errc::connect_failed);
-        CHECK_MESSAGE(why.at == each.at, why.message());
+        // A reset may come before anybody has seen that it was connected.
+        if (each.how == manners::reset && why.at == stage::connect) {
+            CHECK(why.code == std::errc::connection_reset);
+        } else {
+            CHECK(why.code == errc::connect_failed);
+            CHECK_MESSAGE(why.at == each.at, why.message());
+        }
         CHECK(why.message().size() < 4096);
         CHECK(on.trust->shown.empty());
         CHECK(on.login->asked.empty());
