@@ -357,7 +357,7 @@ TEST_CASE("hostile host: a timer interrupts every system call that it makes") {
             ::setitimer(ITIMER_REAL, &often, nullptr);
             for (int i = 0; i < 10; ++i) HOLDS(as_it_should(run(how, cat_of(300'000)), 300'000));
             exec::limits within;
-            within.run_timeout = 200ms;
+            within.run_timeout = 2000ms;  // until then a slow child, too, has begun to ignore it
             within.stop.grace = 100ms;
             const auto stopped = run(how, child({"ignore-term"}), within);
             HOLDS(stopped.has_value() && stopped->exit == exit_status::signaled(SIGKILL));
