@@ -389,6 +389,7 @@ void session::due() noexcept {
 }
 
 void session::question() {
+    const bool was_suspect = suspect();
     const bool silent = counter_->in_bytes == heard_;
     heard_ = counter_->in_bytes;
     if (!silent) unanswered_ = 0;
@@ -405,11 +406,11 @@ void session::question() {
         // Something came after the last question, and libssh still waits for its answer: a server that knows no such question
         // (tinysshd says UNIMPLEMENTED). It is not asked again, and TCP alone tells of its end.
         answers_questions_ = sent || unanswered_ > 0;
-        if (answers_questions_) {
-            ++unanswered_;
-            owner_.session_changed(*this);
-        }
+        // A near server's answer may have been read by the call itself; the socket tells nothing of it any more.
+        const bool answered = counter_->in_bytes != heard_;
+        if (answers_questions_ && !answered) ++unanswered_;
     }
+    if (suspect() != was_suspect) owner_.session_changed(*this);
     alarm_.set(*core_, saturating_add(core_->now(), options_.keepalive));
     watch_what_is_wanted();
 }
