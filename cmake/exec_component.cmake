@@ -31,6 +31,15 @@ function(exec_room room)
   endif()
 endfunction()
 
+# Adds the library exec_<name> of an optional component. It is installed beside exec_core.
+function(exec_library name)
+  add_library(exec_${name})
+  exec_target(exec_${name})
+  set_target_properties(exec_${name} PROPERTIES VERSION ${PROJECT_VERSION}
+                                                SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR}
+                                                INSTALL_RPATH $ORIGIN)
+endfunction()
+
 # Gives exec_<name> its public name and installs it.
 function(exec_component name)
   set(target exec_${name})

@@ -4,6 +4,7 @@
 //     tokens (mode 0600, since digests can be tried against guesses):
 //         token <sha-256 of it, hex> <subject> <tenant> <tier>
 //     machines:
+//         workspace <id> <tenant> none      (nobody serves it)
 //         workspace <id> <tenant> local
 //         workspace <id> <tenant> ssh <port> <user>@<host> <known_hosts> key <private key>
 //         workspace <id> <tenant> ssh <port> <user>@<host> <known_hosts> grant <authorized_keys>

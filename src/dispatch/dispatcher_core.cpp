@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "dispatch/flight.h"
-#include "posix/random.h"
+#include "posix/syscalls.h"
 
 namespace exec::inline v0::dispatch {
 
@@ -71,7 +71,8 @@ void dispatcher_core::abandon() noexcept {
 
 audit_id dispatcher_core::make_id() {
     if (ids_left_ == 0) {
-        if (!posix::fill_random(ids_.data(), sizeof ids_)) return {};
+        // So few bytes are never cut short.
+        if (posix::sys().random(ids_.data(), sizeof ids_, 0) != static_cast<ssize_t>(sizeof ids_)) return {};
         ids_left_ = ids_.size();
     }
     return audit_id(ids_[--ids_left_]);

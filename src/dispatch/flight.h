@@ -70,7 +70,6 @@ class flight : public std::enable_shared_from_this<flight>, protected admission:
     void over(audit_end how);
     bool is_over() const noexcept { return step_ == step::closing || step_ == step::gone; }
     bool is_acting() const noexcept { return step_ == step::acting; }
-    bool has_record() const noexcept { return begun_; }
     // What it was doing, for people: "while the gate was asked".
     const char* when() const noexcept;
 
@@ -90,7 +89,6 @@ class flight : public std::enable_shared_from_this<flight>, protected admission:
     void wait_at_most(milliseconds how_long) noexcept { wait_at_most_ = how_long; }
 
     dispatcher_core& core() const noexcept { return *core_; }
-    const std::shared_ptr<dispatcher_core>& shared_core() const noexcept { return core_; }
     audit_record& what() noexcept { return record_; }
     const route& way() const noexcept { return way_; }
 

@@ -157,7 +157,7 @@ void relayed_flight::ended(result<outcome> how) {
     if (std::exchange(ended_, true)) return;
     if (!how && how.error().code == errc::start_timeout && how.error().context.empty()) how.error().context = when();
     if (shutting_down_ && how && how->stopped_by == stop_reason::cancelled) how->stopped_by = stop_reason::shutdown;
-    auto end = end_of(how);
+    auto end = audit_end_of(how);
     how_.emplace(std::move(how));
     over(std::move(end));
 }

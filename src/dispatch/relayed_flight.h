@@ -52,7 +52,6 @@ class relayed_flight : public flight, public execution::control, protected obser
     // Of the run: its last call.
     virtual void ended(result<outcome> how);
     bool ended_before() const noexcept { return ended_; }
-    virtual audit_end end_of(const result<outcome>& how) { return audit_end_of(how); }
 
    private:
     class front;

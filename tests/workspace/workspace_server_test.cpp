@@ -12,7 +12,6 @@
 #include <vector>
 
 #include <doctest/doctest.h>
-#include <sys/wait.h>
 #include <nlohmann/json.hpp>
 
 #include <exec/detail/sha256.h>
@@ -152,7 +151,7 @@ TEST_CASE("workspace server: a client that resets its connection ends its comman
         one.until("\\n");
         one.reset();
     }
-    // The record is complete only when the command has ended.
+    // The record is complete only when the command has ended. Over HTTP there is nothing to wait for but another look.
     bool cancelled = false;
     for (int tries = 0; tries < 300 && !cancelled; ++tries) {
         const auto answer = on.ask("GET /audit HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ada\r\n\r\n");
@@ -205,7 +204,7 @@ TEST_CASE("workspace server: a client that never reads is cut, and its command w
     http_client one(on.port);
     REQUIRE(one.send(http_client::exec("here", "ada", house::body("exec cat /dev/zero", 60))));
     CHECK(said(on.run("echo quick").body) == "quick\n");
-    bool over = false;
+    bool over = false;  // again, all that can be done is to look
     for (int tries = 0; tries < 1500 && !over; ++tries) {
         const auto answer = on.ask("GET /audit HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ada\r\n\r\n");
         over = answer.body.find("\"status\":\"running\"") == std::string::npos;
