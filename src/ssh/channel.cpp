@@ -175,10 +175,7 @@ void channel::run() {
         signals_.erase(0, end + 1);
         ::ssh_channel_request_send_signal(handle_, name.c_str());
     }
-    if (handle_ != nullptr && new_size_) {
-        ::ssh_channel_change_pty_size(handle_, new_size_->columns, new_size_->rows);
-        new_size_.reset();
-    }
+    send_size();
     if (handle_ != nullptr && end_of_input_ && !end_sent_) {
         end_sent_ = ::ssh_channel_send_eof(handle_) != SSH_ERROR;
     }
@@ -254,6 +251,9 @@ void channel::grant(std::size_t window) {
 std::size_t channel::write(bytes_view bytes) {
     const auto here = of_.shared_from_this();
     if ((phase_ != phase::running && !(phase_ == phase::asking && handed_over_)) || is_deaf()) return 0;
+    // Who has resized and then types expects both in this order.
+    if (phase_ == phase::running) send_size();
+    if (handle_ == nullptr) return 0;
     std::size_t done = 0;
     while (done < bytes.size()) {
         if ((::ssh_get_status(of_.handle()) & SSH_WRITE_PENDING) != 0) break;  // what it has is not sent yet
@@ -285,6 +285,12 @@ void channel::resize(terminal_size size) {
     new_size_ = size;
     news_ = true;
     of_.prod();
+}
+
+void channel::send_size() {
+    if (handle_ == nullptr || !new_size_) return;
+    const auto size = *std::exchange(new_size_, std::nullopt);
+    ::ssh_channel_change_pty_size(handle_, size.columns, size.rows);
 }
 
 void channel::resume() {

@@ -113,6 +113,7 @@ class channel {
     void open();
     void ask_terminal();
     void ask();
+    void send_size();
     void run();
     void close();
     void not_opened(const failure& why);
@@ -146,9 +147,9 @@ class channel {
     time_point since_when_{};  // or since the first byte
     bool half_used_ = false;
     std::optional<std::uint32_t> status_{};
-    std::string signals_{};  // to be sent, each followed by a blank
-    std::optional<terminal_size> new_size_{};
-    std::string ended_by_{};  // the signal's name
+    std::string signals_{};                    // to be sent, each followed by a blank
+    std::optional<terminal_size> new_size_{};  // to be sent before anything that is typed after it
+    std::string ended_by_{};                   // the signal's name
     bool core_ = false;
 };
 

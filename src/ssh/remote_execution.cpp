@@ -142,13 +142,10 @@ void remote_execution::notified() noexcept {
         return;
     }
     std::vector<int> signals;
-    std::optional<terminal_size> size;
     {
         const std::lock_guard hold(guard_);
         signals = std::exchange(signals_, {});
-        size = std::exchange(size_, std::nullopt);
     }
-    if (channel_ != nullptr && size) channel_->resize(*size);
     for (const auto each : signals) send_signal(each, false);
     const auto now = setup_->pool->loop()->now();
     if (clock_.paused() && resume_.exchange(false, std::memory_order_acq_rel)) {
@@ -353,6 +350,12 @@ void remote_execution::reminded() noexcept {
 
 void remote_execution::feed() {
     if (channel_ == nullptr || phase_ == phase::over) return;
+    std::optional<terminal_size> size;
+    {
+        const std::lock_guard hold(guard_);
+        size = std::exchange(size_, std::nullopt);
+    }
+    if (size) channel_->resize(*size);
     input_.flush(*channel_);
     if (!input_.room()) return;
     tell([](observer& to) {
